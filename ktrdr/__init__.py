@@ -1,0 +1,3 @@
+"""Research, train and honestly test readable neuro-fuzzy trading strategies."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,42 @@
+"""What a labelling rule is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from ktrdr.market.bars import Bars
+from ktrdr.registry import Registry
+
+Task = Literal["classification", "regression"]
+BUY, HOLD, SELL = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What each bar should have predicted. Rows without a label are NaN in `values`."""
+
+    values: NDArray[np.float64]
+    """Class number (0 buy, 1 hold, 2 sell) or forward return."""
+    last_read: NDArray[np.int64]
+    """Index of the last bar the label of each row looks at; the row's own index where it has no label."""
+    task: Task
+
+
+class Label(BaseModel):
+    """A frozen set of parameters that labels bars by what came after them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    aliases: ClassVar[tuple[str, ...]] = ()
+    task: ClassVar[Task] = "classification"
+
+    def label(self, bars: Bars) -> Targets:
+        """The targets of all bars."""
+        raise NotImplementedError
+
+
+LABELS: Registry[Label] = Registry("label", "ktrdr.labels")

@@ -1,0 +1,121 @@
+"""The live handle a kind gets inside a runner."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from ktrdr.operations.model import CheckpointRef, Operation, Progress
+
+JSON = dict[str, Any]
+REPORT_INTERVAL = 0.05
+"""Progress leaves the runner at most 20 times a second; the last report of a step is never dropped."""
+
+
+class Cancelled(Exception):
+    """Somebody asked this operation to stop."""
+
+
+class Drained(Exception):
+    """The engine wants its slot back; the operation goes on later from its checkpoint."""
+
+
+class Orphaned(Exception):
+    """The guardian is gone; nobody would hear the result."""
+
+
+class Parked(Exception):
+    """The operation waits for a child and gives its process back."""
+
+
+class Link(Protocol):
+    """The runner's end of the pipe to its guardian."""
+
+    def send(self, message: JSON) -> None:
+        """Tell the guardian something; no answer."""
+
+    def ask(self, message: JSON) -> Any:
+        """Tell the guardian something and wait for the answer."""
+
+    def interruption(self) -> Exception | None:
+        """Cancelled, Drained or Orphaned once one was asked for; else None. Costs an attribute read."""
+
+
+class Job:
+    """One attempt of one operation, as its kind sees it."""
+
+    def __init__(self, operation: Operation, link: Link, resumed: CheckpointRef | None = None) -> None:
+        self.operation = operation
+        self.resumed = resumed
+        """The checkpoint to take up, from an earlier attempt or from the operation this one resumes."""
+        self._link = link
+        self._progress = Progress()
+        self._sent_at = 0.0
+
+    @property
+    def operation_id(self) -> str:
+        """The id of the operation."""
+        return self.operation.operation_id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self.operation.attempt
+
+    def check(self) -> None:
+        """Raise Cancelled, Drained or Orphaned if one was asked for; cheap enough for every batch."""
+        interruption = self._link.interruption()
+        if interruption is not None:
+            raise interruption
+
+    def report(
+        self, percentage: float, step: str, *, steps: tuple[int, int] | None = None, items: tuple[int, int] | None = None, **context: Any
+    ) -> None:
+        """Show progress (0 to 100) and the step in words; also checks for cancel."""
+        self.check()
+        before = self._progress
+        self._progress = Progress(
+            percentage=round(min(max(percentage, 0.0), 100.0), 2), current_step=step,
+            steps_completed=steps[0] if steps else None, steps_total=steps[1] if steps else None,
+            items_processed=items[0] if items else None, items_total=items[1] if items else None, context=context,
+        )  # fmt: skip
+        now = time.monotonic()
+        if (
+            now - self._sent_at >= REPORT_INTERVAL
+            or self._progress.percentage >= 100
+            or before.steps_completed != self._progress.steps_completed
+        ):
+            self._sent_at = now
+            self._link.send({"type": "progress", "progress": self._progress.model_dump(mode="json")})
+
+    def describe(self, **metadata: Any) -> None:
+        """Add to the operation's metadata, such as `phase=...`."""
+        self._link.send({"type": "metadata", "metadata": metadata})
+
+    def warn(self, text: str) -> None:
+        """Add a warning to the operation."""
+        self._link.send({"type": "warning", "text": text})
+
+    def checkpoint(self, ref: CheckpointRef) -> None:
+        """Record a checkpoint that is safely on disk; it answers only when the row names it."""
+        self._link.ask({"type": "checkpoint", "checkpoint": ref.model_dump(mode="json")})
+
+    def write(self, command: str, step_key: str, **fields: Any) -> Any:
+        """Run a typed command (`append_trial reserve_budget settle_budget journal_step`) in the backend, once per step key."""
+        return self._link.ask({"type": "write", "command": command, "step_key": step_key, "fields": fields})
+
+    def child(
+        self, step: str, operation_type: str, parameters: JSON, *, label: str, share: tuple[float, float], metadata_key: str | None = None
+    ) -> Operation:
+        """The ended child of this step. The first call starts it and parks this operation (raises Parked); the
+        operation is run again from the top when the child has ended, and then gets its record here.
+
+        `metadata_key` names the metadata field that gets the child's id, such as `training_op_id`.
+        """
+        answer = self._link.ask({
+            "type": "child", "step": step, "operation_type": operation_type, "parameters": parameters,
+            "label": label, "share": list(share), "metadata_key": metadata_key,
+        })  # fmt: skip
+        if answer["parked"]:
+            raise Parked(step)
+        return Operation.model_validate(answer["operation"])

@@ -1,0 +1,68 @@
+"""Every setting, once, with its default and meaning; each is read from `KTRDR_<NAME>`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_cpu_slots() -> int:
+    """Trainings that run at once: every core but one."""
+    return max(1, (os.cpu_count() or 2) - 1)
+
+
+def default_home() -> Path:
+    """`~/.ktrdr`."""
+    return Path(os.path.expanduser("~")) / ".ktrdr"
+
+
+def default_ledger() -> Path:
+    """The trial ledger stands apart from the home, so that a new home forgets nothing."""
+    base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+    return Path(base) / "ktrdr" / "trials.sqlite"
+
+
+class Settings(BaseSettings):
+    """The settings of this process."""
+
+    model_config = SettingsConfigDict(env_prefix="KTRDR_", frozen=True, extra="ignore")
+
+    home: Path = Field(
+        default_factory=lambda: Path(os.path.expanduser("~")) / ".ktrdr",
+        description="Where bars, models, strategies, logs and the database live.",
+    )
+    ledger: Path = Field(default_factory=default_ledger, description="The append-only trial ledger.")
+    database_url: str | None = Field(None, description="Operations database; default: SQLite in the home.")
+    host: str = Field("127.0.0.1", description="Address the backend binds to.")
+    port: int = Field(8000, ge=0, le=65535, description="Port of the backend; 0 takes any free one.")
+    api_url: str | None = Field(None, description="A backend to talk to; naming one turns auto-start off.")
+    light_slots: int = Field(4, ge=1, description="Light operations (data, design, assessment) at once.")
+    torch_slots: int = Field(default_factory=default_cpu_slots, ge=1, description="Trainings and backtests at once.")
+    idle_minutes: float = Field(30.0, gt=0, description="The local backend leaves after so long without work or callers.")
+    lease_seconds: float = Field(20.0, gt=0, description="An attempt not renewed for so long is lost.")
+    renew_seconds: float = Field(5.0, gt=0, description="How often a guardian renews its lease.")
+    cancel_grace_seconds: float = Field(0.05, ge=0, description="Time a runner has to end by itself before it is killed.")
+    max_attempts: int = Field(3, ge=1, description="Attempts without checkpoint progress before an operation fails.")
+    checkpoint_seconds: float = Field(60.0, ge=0, description="Least time between two training checkpoints.")
+    log_level: str = Field("INFO", description="Least severe log line that is kept.")
+    research_limit: int = Field(1, ge=1, description="Research cycles at once.")
+    design_candidates: int = Field(64, ge=1, description="Candidates the offline designer tries in a cycle.")
+    phase_timeout_minutes: float = Field(30.0, gt=0, description="Longest time one phase of a research cycle may take.")
+    gate_min_accuracy: float = Field(0.45, description="Training gate: least test accuracy.")
+    gate_max_loss: float = Field(0.80, description="Training gate: largest cross-entropy on the test slice.")
+    gate_min_loss_decrease: float = Field(0.20, description="Training gate: least share of the first loss that training removed.")
+    gate_max_drawdown: float = Field(0.40, description="Backtest gate: largest drawdown, as a share of the peak.")
+    gate_min_win_rate: float = Field(0.45, description="Backtest gate: least share of winning trades.")
+    gate_min_sharpe: float = Field(-0.50, description="Backtest gate: least annualised Sharpe ratio.")
+
+    @property
+    def operations_url(self) -> str:
+        """SQLAlchemy address of the operations database."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.home / 'ktrdr.db'}"
+
+    def folder(self, name: str) -> Path:
+        """One of the folders of the home: bars, models, strategies, checkpoints, reports, logs, cache."""
+        return self.home / name
