@@ -1,0 +1,44 @@
+"""What every test can use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test has a home and a trial ledger of its own, port 0 and no provider key."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("KTRDR_HOME", str(home))
+    monkeypatch.setenv("KTRDR_LEDGER", str(tmp_path / "trials.sqlite"))
+    monkeypatch.setenv("KTRDR_PORT", "0")
+    for name in ("KTRDR_API_URL", "KTRDR_TOKEN", *PROVIDER_KEYS):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real bars outside the repository; tests that need them are skipped, and counted, where they are absent."""
+    folder = Path(os.environ.get("KTRDR_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real bars are not at {folder}; set KTRDR_SHARED_DATA")
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = len(terminalreporter.stats.get("skipped", []))
+    if skipped and os.environ.get("CI") == "true":
+        terminalreporter.write_line(f"{skipped} tests were skipped; on CI every test must run")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    if os.environ.get("CI") == "true" and exitstatus == 0 and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = 1
