@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from ktrdr.errors import Invalid
 from ktrdr.market.bars import Bars
 from ktrdr.registry import Registry
 
 Floats = NDArray[np.float64]
+Source = Literal["open", "high", "low", "close"]
+"""Which price of a bar an indicator reads."""
 
 
 class Indicator(BaseModel):
@@ -30,6 +33,13 @@ class Indicator(BaseModel):
     def compute(self, bars: Bars) -> dict[str, Floats]:
         """The columns by output name; a single-output indicator names its column `value`. Same length as `bars`."""
         raise NotImplementedError
+
+
+def require_volume(indicator: Indicator, bars: Bars) -> None:
+    """Refuse a series without volume, where every value would be meaningless."""
+    if len(bars) and not bars.has_volume:
+        name = INDICATORS.name_of(type(indicator))
+        raise Invalid(f"{name} needs volume, and {bars.symbol} {bars.timeframe} has none", hint="use an indicator that reads prices alone")
 
 
 INDICATORS: Registry[Indicator] = Registry("indicator", "ktrdr.indicators")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -14,6 +15,9 @@ from ktrdr.registry import Registry
 
 Task = Literal["classification", "regression"]
 BUY, HOLD, SELL = 0, 1, 2
+LONG = 20_000
+"""Bars from which a loop over them is compiled."""
+Loop = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,23 @@ class Targets:
 class Label(BaseModel):
     """A frozen set of parameters that labels bars by what came after them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     aliases: ClassVar[tuple[str, ...]] = ()
     task: ClassVar[Task] = "classification"
 
     def label(self, bars: Bars) -> Targets:
         """The targets of all bars."""
         raise NotImplementedError
+
+
+def compiled(loop: Loop, bars: int) -> Loop:
+    """The same loop as machine code where the series is long enough to repay the compiling."""
+    if bars < LONG:
+        return loop
+    from numba import njit
+
+    fast: Loop = njit(cache=True)(loop)
+    return fast
 
 
 LABELS: Registry[Label] = Registry("label", "ktrdr.labels")

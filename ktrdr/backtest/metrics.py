@@ -1,0 +1,170 @@
+"""What a backtest is judged by: each figure defined once, with its formula.
+
+Returns are simple returns of the equity from close to close. `bars_per_year` is measured on the bars themselves,
+(n - 1) / elapsed years, so that markets with nights and weekends are annualised by the bars they really have. A
+figure that is not defined is None, and `undefined` says why.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from ktrdr.market.bars import Times
+
+Floats = NDArray[np.float64]
+SECONDS_PER_YEAR = 365.25 * 86400
+ROUNDING = 1e-12
+"""A spread of returns below this share of their mean is rounding, not risk."""
+Figure = tuple[float | None, str]
+"""A value and, where it is None, the reason."""
+T = TypeVar("T")
+
+
+class Metrics(BaseModel):
+    """The figures of one equity curve and its trades; shares are shares, not percent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    total_return: float
+    """Money made after all costs: last equity - capital."""
+    total_return_pct: float
+    """total_return / capital, as a share."""
+    annualized_return: float | None
+    volatility: float | None
+    sharpe_ratio: float | None
+    sortino_ratio: float | None
+    max_drawdown: float
+    """Largest fall from a peak, in money."""
+    max_drawdown_pct: float
+    """Largest fall from a peak, as a share of that peak."""
+    calmar_ratio: float | None
+    recovery_factor: float | None
+    total_trades: int
+    winning_trades: int
+    losing_trades: int
+    win_rate: float | None
+    profit_factor: float | None
+    avg_trade: float | None
+    avg_win: float | None
+    avg_loss: float | None
+    largest_win: float | None
+    largest_loss: float | None
+    avg_bars_held: float | None
+    exposure: float
+    """Share of bars during which a position was held."""
+    total_costs: float
+    """Commission, spread and slippage paid, in money."""
+    bars_per_year: float
+    years: float
+    undefined: dict[str, str]
+    """Why a figure is None."""
+
+
+def returns_of(equity: Floats) -> Floats:
+    """Simple returns from close to close: equity[t] / equity[t-1] - 1; 0 where nothing changed, also after ruin."""
+    change = np.diff(equity)
+    returns = np.zeros(len(change))
+    np.divide(change, equity[:-1], out=returns, where=change != 0)
+    return returns
+
+
+def elapsed_years(time: Times) -> float:
+    """Years of 365.25 days from the first bar to the last."""
+    return float((time[-1] - time[0]) / np.timedelta64(1, "s")) / SECONDS_PER_YEAR
+
+
+def annualized_return(final: float, capital: float, years: float) -> Figure:
+    """Compound growth per year: (final / capital) ** (1 / years) - 1."""
+    if final <= 0:
+        return None, "no equity was left"
+    exponent = math.log(final / capital) / years
+    if exponent > 100:
+        return None, f"{years:.4f} years are too short for a yearly rate"
+    return math.exp(exponent) - 1, ""
+
+
+def volatility(returns: Floats, bars_per_year: float) -> Figure:
+    """Yearly standard deviation of returns: sd(returns, ddof=1) * sqrt(bars_per_year)."""
+    if len(returns) < 2:
+        return None, "fewer than 2 returns"
+    return float(returns.std(ddof=1)) * math.sqrt(bars_per_year), ""
+
+
+def sharpe_ratio(returns: Floats, bars_per_year: float) -> Figure:
+    """mean / sd(ddof=1) * sqrt(bars_per_year), no risk-free rate. Sharpe, Journal of Portfolio Management 1994."""
+    if len(returns) < 2:
+        return None, "fewer than 2 returns"
+    mean, spread = float(returns.mean()), float(returns.std(ddof=1))
+    if spread <= ROUNDING * abs(mean) or spread == 0:
+        return None, "the equity never changed" if mean == 0 else "all returns are the same"
+    return mean / spread * math.sqrt(bars_per_year), ""
+
+
+def sortino_ratio(returns: Floats, bars_per_year: float) -> Figure:
+    """mean / sqrt(mean(min(return, 0) ** 2)) * sqrt(bars_per_year), target 0. Sortino and Price, Journal of Investing 1994."""
+    down = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
+    if down == 0:
+        return None, "no bar lost money"
+    return float(returns.mean()) / down * math.sqrt(bars_per_year), ""
+
+
+def drawdowns(equity: Floats, capital: float) -> tuple[float, float]:
+    """The largest fall from a peak, in money and as a share of its peak; the capital is the first peak."""
+    peak = np.maximum(np.maximum.accumulate(equity), capital)
+    fall = peak - equity
+    return float(fall.max()), float((fall / peak).max())
+
+
+def measure(equity: Floats, time: Times, capital: float, *, net: Floats, bars_held: NDArray[np.int64], total_costs: float) -> Metrics:
+    """All figures of an equity curve and the net results of its trades."""
+    returns, years = returns_of(equity), elapsed_years(time)
+    per_year = (len(equity) - 1) / years
+    total, (fall, fall_share) = float(equity[-1]) - capital, drawdowns(equity, capital)
+    wins, losses = net[net > 0], net[net < 0]
+    undefined: dict[str, str] = {}
+
+    def settle(name: str, figure: Figure) -> float | None:
+        value, reason = figure
+        if value is None:
+            undefined[name] = reason
+        return value
+
+    growth = settle("annualized_return", annualized_return(float(equity[-1]), capital, years))
+    none, no_win, no_loss, no_fall = "no trades", "no winning trade", "no losing trade", "the equity never fell"
+    return Metrics(
+        total_return=total,
+        total_return_pct=total / capital,
+        annualized_return=growth,
+        volatility=settle("volatility", volatility(returns, per_year)),
+        sharpe_ratio=settle("sharpe_ratio", sharpe_ratio(returns, per_year)),
+        sortino_ratio=settle("sortino_ratio", sortino_ratio(returns, per_year)),
+        max_drawdown=fall,
+        max_drawdown_pct=fall_share,
+        calmar_ratio=settle("calmar_ratio", _ratio(growth, fall_share, "no yearly rate" if growth is None else no_fall)),
+        recovery_factor=settle("recovery_factor", _ratio(total, fall, no_fall)),
+        total_trades=len(net),
+        winning_trades=len(wins),
+        losing_trades=len(losses),
+        win_rate=settle("win_rate", _ratio(len(wins), len(net), none)),
+        profit_factor=settle("profit_factor", _ratio(float(wins.sum()), -float(losses.sum()), no_loss if len(net) else none)),
+        avg_trade=settle("avg_trade", _ratio(float(net.sum()), len(net), none)),
+        avg_win=settle("avg_win", _ratio(float(wins.sum()), len(wins), no_win)),
+        avg_loss=settle("avg_loss", _ratio(float(losses.sum()), len(losses), no_loss)),
+        largest_win=settle("largest_win", (float(wins.max()), "") if len(wins) else (None, no_win)),
+        largest_loss=settle("largest_loss", (float(losses.min()), "") if len(losses) else (None, no_loss)),
+        avg_bars_held=settle("avg_bars_held", _ratio(float(bars_held.sum()), len(net), none)),
+        exposure=float(bars_held.sum()) / len(equity),
+        total_costs=total_costs,
+        bars_per_year=per_year,
+        years=years,
+        undefined=undefined,
+    )
+
+
+def _ratio(above: float | None, below: float, reason: str) -> Figure:
+    return (None, reason) if above is None or below == 0 else (above / below, "")

@@ -1,0 +1,220 @@
+"""An operation on the screen from its start to its end: bars on a terminal, lines in a pipe, objects in JSON mode."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ktrdr.cli import results
+from ktrdr.cli.client import AsyncCLIClient, Notice
+from ktrdr.cli.output import Output
+from ktrdr.operations.model import Operation, Status
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from ktrdr.cli.operation_adapters import OperationAdapter
+    from ktrdr.cli.session import Session
+
+JSON = dict[str, Any]
+LINE_SECONDS = 1.0
+
+
+class View(Protocol):
+    """A way to show an operation while it goes on."""
+
+    def show(self, operation: Operation) -> None:
+        """Show it as it is now."""
+
+    def close(self) -> None:
+        """Leave the screen to what follows."""
+
+
+def start(session: Session, adapter: OperationAdapter, *, follow: bool) -> int:
+    """Start what the adapter describes, follow it if asked to, and return the exit code."""
+    return session.run(lambda client: followed(client, session.output, adapter) if follow else detached(client, session.output, adapter))
+
+
+async def detached(client: AsyncCLIClient, output: Output, adapter: OperationAdapter) -> int:
+    """Start and say how to go on."""
+    operation_id = await client.start_operation(adapter)
+    operation = Operation.model_validate((await client.get(f"/operations/{operation_id}"))["data"])
+    if output.json:
+        output.document({
+            "operation_id": operation.operation_id, "operation_type": operation.operation_type,
+            "status": "started", "metadata": operation.metadata,
+        })  # fmt: skip
+    output.lines(results.started(operation))
+    output.lines(["", f"  Follow live:    ktrdr follow {operation_id}", f"  Track progress: ktrdr status {operation_id}"])
+    return 0
+
+
+async def followed(client: AsyncCLIClient, output: Output, adapter: OperationAdapter) -> int:
+    """Start and stay until the end; Ctrl+C cancels."""
+    screen = Screen(output, results.started)
+    try:
+        final = await client.execute_operation(adapter, screen.show, on_notice=lambda notice: screen.notice(notice, adapter.noun))
+    finally:
+        screen.close()
+    operation = Operation.model_validate(final)
+    output.line(outcome(operation, adapter.noun))
+    if not output.json:
+        await adapter.display_results(final, output, client)
+    return exit_code(operation)
+
+
+async def attached(client: AsyncCLIClient, output: Output, operation_id: str) -> int:
+    """Watch an operation that runs already; Ctrl+C leaves it alone."""
+    known = Operation.model_validate((await client.get(f"/operations/{operation_id}"))["data"])
+    screen = Screen(output, lambda operation: [])
+    try:
+        final = await client.follow_operation(known.operation_id, screen.show, on_notice=lambda notice: screen.notice(notice, "Operation"))
+    finally:
+        screen.close()
+    if final is None:
+        output.lines([
+            "Detached from operation",
+            f"  Operation continues running: {known.operation_id}",
+            f"  Re-attach: ktrdr follow {known.operation_id}",
+        ])  # fmt: skip
+        return 0
+    operation = Operation.model_validate(final)
+    output.line(outcome(operation, "Operation"))
+    output.lines(results.summary(operation))
+    return exit_code(operation)
+
+
+def outcome(operation: Operation, noun: str) -> str:
+    """How it ended, in one line."""
+    if operation.status is Status.COMPLETED:
+        return f"{noun} completed successfully!"
+    if operation.status is Status.FAILED:
+        return f"{noun} failed: {operation.error_message}"
+    return f"{noun} was cancelled"
+
+
+def exit_code(operation: Operation) -> int:
+    """0 done, 1 failed, 3 partial data, 4 a gate said no, 130 cancelled."""
+    if operation.status is Status.CANCELLED:
+        return 130
+    if operation.status is Status.FAILED:
+        return 4 if operation.error and operation.error.code == "gate_failed" else 1
+    return 3 if (operation.result_summary or {}).get("status") == "partial" else 0
+
+
+class Screen:
+    """Shows each change of one operation the way the output wants it."""
+
+    def __init__(self, output: Output, heading: Callable[[Operation], list[str]]) -> None:
+        self._output = output
+        self._heading = heading
+        self._view: View | None = None
+        self._begun = False
+
+    def show(self, record: JSON) -> None:
+        """Show the operation as it is now."""
+        operation = Operation.model_validate(record)
+        if self._output.json:
+            event = operation.status.value if operation.status.ended else "progress" if self._begun else "started"
+            self._output.object_line({"event": event, "operation": record})
+        elif not self._begun:
+            self._output.lines(self._heading(operation))
+        self._begun = True
+        if self._output.json or self._output.quiet or operation.status.ended:
+            return
+        if self._view is None:
+            self._view = Bars() if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" else Lines(self._output)
+        self._view.show(operation)
+
+    def notice(self, notice: Notice, noun: str) -> None:
+        """Say what happened beside progress."""
+        if notice is Notice.CONNECTION_LOST:
+            self._output.note("Connection to the backend lost, trying again ... (the operation does not depend on it)")
+        elif notice is Notice.CONNECTED_AGAIN:
+            self._output.note("Connected again.")
+        elif notice is Notice.CANCELLING:
+            self._output.progress(f"Cancelling ({noun.lower()}) ...")
+        else:
+            self._output.line(f"{noun} cancellation sent successfully")
+
+    def close(self) -> None:
+        """Take the bars off the screen."""
+        if self._view:
+            self._view.close()
+
+
+def status_line(operation: Operation) -> str:
+    """Status and step as the backend words them."""
+    status = "cancelling" if operation.cancelling and not operation.status.ended else operation.status.value
+    return f"Status: {status} - {operation.progress.current_step}" if operation.progress.current_step else f"Status: {status}"
+
+
+class Lines:
+    """A line for each step, each further 10 percent and else at most one a second."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._last: tuple[str, int | None, int] | None = None
+        self._at = 0.0
+
+    def show(self, operation: Operation) -> None:
+        """Print the step if it is news."""
+        progress = operation.progress
+        line = status_line(operation)
+        news = (operation.status.value, progress.steps_completed, int(progress.percentage // 10))
+        if news == self._last and time.monotonic() - self._at < LINE_SECONDS:
+            return
+        self._last, self._at = news, time.monotonic()
+        self._output.progress(f"{line} ({progress.percentage:.0f} %)")
+
+    def close(self) -> None:
+        """Nothing stays behind."""
+
+
+class Bars:
+    """A bar for the operation, and below it one for each child at work."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+        from rich.table import Column
+
+        words = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+        self._bars = Progress(
+            SpinnerColumn(), words, BarColumn(bar_width=16), TaskProgressColumn(), TimeElapsedColumn(),
+            console=Console(), expand=True, transient=True,
+        )  # fmt: skip
+        self._tasks: list[TaskID] = []
+        self._bars.start()
+
+    def show(self, operation: Operation) -> None:
+        """Draw a bar for each level that is at work."""
+        levels = nested(operation)
+        while len(self._tasks) < len(levels):
+            self._tasks.append(self._bars.add_task("", total=100))
+        for task, level in zip(self._tasks, levels, strict=False):
+            self._bars.update(task, description=level[0], completed=level[1], visible=True)
+        for task in self._tasks[len(levels) :]:
+            self._bars.update(task, visible=False)
+
+    def close(self) -> None:
+        """Take the bars off the screen."""
+        self._bars.stop()
+
+
+def nested(operation: Operation) -> list[tuple[str, float]]:
+    """Words and percentage of each level: the operation, its phase, the child at work."""
+    child = operation.progress.context.get("child")
+    if not child:
+        return [(status_line(operation), operation.progress.percentage)]
+    phase = operation.metadata.get("phase")
+    levels = [(f"Status: {operation.status.value} - {results.noun(operation.operation_type)}", operation.progress.percentage)]
+    done, total = operation.progress.steps_completed, operation.progress.steps_total
+    if phase and total:
+        levels.append((f"  └─ phase {(done or 0) + 1}/{total}: {phase}", 100 * (done or 0) / total))
+    indent = "  " * len(levels)
+    levels.append((f"{indent}└─ {child.get('current_step') or child['operation_type']}", float(child.get("percentage") or 0)))
+    return levels

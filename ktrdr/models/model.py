@@ -1,0 +1,100 @@
+"""A trained model: weights, the strategy they belong to, and where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ktrdr.errors import Invalid
+from ktrdr.models.predict import Architecture, Floats, Weights, outputs_of, softmax
+from ktrdr.models.scores import Part, Scores
+from ktrdr.strategy.features import Features, Scaling
+from ktrdr.strategy.spec import Strategy
+
+JSON = dict[str, Any]
+
+
+class Split(Part):
+    """Where the rows were divided, in UTC; a slice holds the rows from its start up to, not including, its end."""
+
+    train_end: str
+    validation_start: str
+    validation_end: str
+    test_start: str
+    embargo_rows: int
+    """Rows left out behind each boundary."""
+    purged_rows: int
+    """Rows left out because their label looks across a boundary."""
+
+
+class TrainingRecord(Part):
+    """What a model was trained on and with; the same record gives the same bytes again."""
+
+    symbols: tuple[str, ...]
+    timeframes: tuple[str, ...]
+    start: str
+    """Training reads rows from here, and older bars for warm-up only."""
+    end: str
+    """Training read nothing that was not complete by then."""
+    split: Split
+    seed: int
+    label: JSON
+    """Name and parameters of the labelling rule."""
+    rows: dict[str, int]
+    """Rows of train, validation and test."""
+    bars: dict[str, str]
+    """sha256 of the bars read, by symbol and timeframe."""
+    versions: dict[str, str]
+    threads: int
+    cpu: str
+    """What torch found in the processor; other processors may give other last bits."""
+    epochs_run: int
+    best_epoch: int
+    """The epoch whose weights are kept: lowest validation loss, from 1."""
+    stopped_early: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network that has learned a strategy."""
+
+    strategy: Strategy
+    feature_ids: tuple[str, ...]
+    """The inputs in the order of the network."""
+    architecture: Architecture
+    weights: Weights
+    scaling: dict[str, Scaling]
+    training: TrainingRecord
+    scores: Scores
+
+    @property
+    def parameters_count(self) -> int:
+        """Numbers that were learned."""
+        return sum(array.size for array in self.weights.values())
+
+    def predict(self, features: Features) -> Floats:
+        """(n, 3) probabilities of buy, hold and sell, or (n, 1) forecast returns; NaN where a feature is not known.
+
+        The features must be scaled with this model's `scaling`. Raises Invalid where they are not the model's own.
+        """
+        check_features(self.feature_ids, features.ids)
+        known = features.known
+        answers = np.full((len(known), self.architecture.outputs), np.nan)
+        outputs = outputs_of(self.architecture, self.weights, features.values[known])
+        answers[known] = softmax(outputs) if self.strategy.task == "classification" else outputs
+        return answers
+
+
+def check_features(expected: tuple[str, ...], given: tuple[str, ...]) -> None:
+    """Raise Invalid naming the first input that differs."""
+    if expected == given:
+        return
+    place = next((i for i, (a, b) in enumerate(zip(expected, given, strict=False)) if a != b), min(len(expected), len(given)))
+    wanted = expected[place] if place < len(expected) else "nothing more"
+    got = given[place] if place < len(given) else "nothing more"
+    raise Invalid(
+        f"input {place + 1} of the model is {wanted!r}, the features give {got!r}; inputs: {len(expected)} wanted, {len(given)} given",
+        hint="the strategy was changed after training; train it again",
+    )

@@ -1,0 +1,178 @@
+"""Learning: the loop over epochs and batches.
+
+The same rows, strategy and machine give the same bytes: one thread, deterministic algorithms, and every random choice a
+function of the seed and the epoch. A run that was resumed cannot be told from one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ktrdr.errors import Invalid
+from ktrdr.models.predict import Architecture, Singles
+from ktrdr.models.scores import History
+from ktrdr.strategy.spec import Strategy
+from ktrdr.training.descent import Descent
+from ktrdr.training.networks import Criterion, class_weights_of, forward, initial_weights
+from ktrdr.training.state import BatchPosition, Course, EpochFigures, FitState
+from ktrdr.training.windows import Samples, Slice
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+THREADS = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What was learned."""
+
+    architecture: Architecture
+    weights: dict[str, Singles]
+    """Of the epoch with the lowest validation loss."""
+    epochs_run: int
+    best_epoch: int
+    stopped_early: bool
+    initial_loss: float
+    """On the training slice before the first step, unweighted."""
+    history: History
+
+
+def fit(
+    samples: Samples, strategy: Strategy, *, on_batch: Callable[[BatchPosition], None], on_epoch: Callable[[FitState], None],
+    resume: FitState | None = None,
+) -> Fitted:  # fmt: skip
+    """Train the strategy's network.
+
+    `on_batch` is called before each batch and `on_epoch` after each epoch with the state to go on from; what they raise
+    ends the training. Raises Invalid where the loss is no longer a number.
+    """
+    with deterministic():
+        learner = _Learner(samples, strategy)
+        state = resume or learner.begin()
+        state.must_fit(learner.fingerprint)
+        learner.descent, training = Descent(strategy.training, state.weights, state.optimizer), strategy.training
+        while state.course.epochs_run < training.epochs and not state.course.stopped:
+            figures = learner.epoch(state.course, on_batch)
+            course = state.course.after(figures, training.lr_scheduler, training.early_stopping)
+            weights = learner.descent.weights()
+            best = weights if course.best_epoch == course.epochs_run else state.best
+            state = FitState(course, weights, best, learner.descent.memory(), learner.fingerprint)
+            on_epoch(state)
+    course = state.course
+    return Fitted(
+        architecture=learner.architecture,
+        weights=learner.in_returns(state.best),
+        epochs_run=course.epochs_run,
+        best_epoch=course.best_epoch,
+        stopped_early=course.stopped and course.epochs_run < training.epochs,
+        initial_loss=course.initial_loss,
+        history=course.history,
+    )
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """One thread and repeatable algorithms while it lasts."""
+    import torch
+
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict)
+
+
+class _Learner:
+    """The tensors of one training."""
+
+    def __init__(self, samples: Samples, strategy: Strategy) -> None:
+        import torch
+
+        shape = strategy.model.architecture
+        self.training, self.dropout = strategy.training, shape.dropout
+        classes = 3 if samples.task == "classification" else 1
+        self.architecture = Architecture(
+            inputs=len(samples.feature_ids), hidden=shape.hidden_layers, outputs=classes, activation=shape.activation
+        )
+        seen = f"{strategy.content_hash} {samples.digest()}"
+        self.fingerprint = hashlib.sha256(seen.encode()).hexdigest()
+        self.scale = 1.0
+        weights = None
+        if samples.task == "classification":
+            weights = torch.from_numpy(class_weights_of(samples.train.targets, classes))
+        else:
+            self.scale = float(np.sqrt(np.mean(samples.train.targets**2))) or 1.0
+        self.criterion = Criterion(self.training, weights, self.scale)
+        self.train, self.validation = self._tensors(samples.train), self._tensors(samples.validation)
+
+    def _tensors(self, rows: Slice) -> tuple[Tensor, Tensor]:
+        import torch
+
+        targets = rows.targets if rows.targets.dtype == np.int64 else (rows.targets / self.scale).astype(np.float32)
+        return torch.from_numpy(np.ascontiguousarray(rows.values)), torch.from_numpy(np.ascontiguousarray(targets))
+
+    def begin(self) -> FitState:
+        """The state before the first epoch."""
+        weights = initial_weights(self.architecture, self.training.seed)
+        self.descent = Descent(self.training, weights, {})
+        initial, _ = self._evaluate(self.train)
+        if self.criterion.class_weights is None:  # a forecast is measured against forecasting zero
+            targets = self.train[1]
+            initial = self.criterion.judge(targets.new_zeros(len(targets), 1), targets).loss.item() / len(targets)
+        course = Course(learning_rate=self.training.learning_rate, initial_loss=initial)
+        return FitState(course, weights, weights, {}, self.fingerprint)
+
+    def epoch(self, course: Course, on_batch: Callable[[BatchPosition], None]) -> EpochFigures:
+        """Pass once over the training rows, then look at the validation rows."""
+        import torch
+
+        random, training = _generator(self.training.seed, course.epochs_run), self.training
+        order = torch.randperm(len(self.train[1]), generator=random)
+        x, y = self.train[0][order], self.train[1][order]
+        batches = -(-len(y) // training.batch_size)
+        loss, hits = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
+        for batch in range(batches):
+            on_batch(BatchPosition(course.epochs_run + 1, training.epochs, batch + 1, batches))
+            rows = slice(batch * training.batch_size, (batch + 1) * training.batch_size)
+            outputs = forward(self.descent.tensors, self.architecture, x[rows], self.dropout, random)
+            judged = self.criterion.judge(outputs, y[rows])
+            self.descent.step(judged.objective, course.learning_rate, course.epochs_run * batches + batch + 1)
+            loss += judged.loss
+            hits += judged.hits
+        val_loss, val_accuracy = self._evaluate(self.validation)
+        train_loss = loss.item() / len(y)
+        if not (np.isfinite(train_loss) and np.isfinite(val_loss)):
+            raise Invalid(
+                f"the training diverged in epoch {course.epochs_run + 1}: its loss is no longer a number",
+                hint=f"lower training.learning_rate (now {training.learning_rate:g})",
+            )
+        return EpochFigures(train_loss, hits.item() / len(y), val_loss, val_accuracy, course.learning_rate)
+
+    def in_returns(self, weights: dict[str, Singles]) -> dict[str, Singles]:
+        """The weights with the scale of the targets put into the last layer."""
+        last = f"layers.{len(self.architecture.hidden)}."
+        return {name: array * np.float32(self.scale) if name.startswith(last) else array for name, array in weights.items()}
+
+    def _evaluate(self, rows: tuple[Tensor, Tensor]) -> tuple[float, float]:
+        """Loss and accuracy, without dropout."""
+        import torch
+
+        with torch.no_grad():
+            judged = self.criterion.judge(forward(self.descent.tensors, self.architecture, rows[0]), rows[1])
+        return judged.loss.item() / len(rows[1]), judged.hits.item() / len(rows[1])
+
+
+def _generator(seed: int, epoch: int) -> Generator:
+    import torch
+
+    return torch.Generator().manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1))

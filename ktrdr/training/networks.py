@@ -1,0 +1,104 @@
+"""The network as functions on tensors; torch comes in with them, never with this file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ktrdr.models.predict import Architecture, Singles
+from ktrdr.strategy.sections import Training
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+LEAST_MISSED = 1e-6
+"""Keeps the gradient of the focal loss finite where an answer is certain and right."""
+HEAVIEST_CLASS = 10.0
+"""No class counts for more than so many times its rows: a handful of rows must not rule the fit."""
+
+
+def initial_weights(architecture: Architecture, seed: int) -> dict[str, Singles]:
+    """Uniform in ±1/sqrt(inputs) of each layer, a pure function of the seed."""
+    random, found = np.random.default_rng(seed), {}
+    for name, shape in architecture.shapes().items():
+        if len(shape) == 2:
+            bound = 1 / np.sqrt(shape[1])
+        found[name] = random.uniform(-bound, bound, shape).astype(np.float32)
+    return found
+
+
+def forward(
+    weights: Mapping[str, Tensor], architecture: Architecture, x: Tensor, dropout: float = 0.0, random: Generator | None = None
+) -> Tensor:
+    """The outputs of rows; with a generator, hidden units are dropped out as in training."""
+    import torch
+    from torch.nn import functional
+
+    activate = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "leaky_relu": functional.leaky_relu}[
+        architecture.activation
+    ]
+    last = len(architecture.hidden)
+    for i in range(last + 1):
+        x = functional.linear(x, weights[f"layers.{i}.weight"], weights[f"layers.{i}.bias"])
+        if i < last:
+            x = activate(x)
+            if dropout > 0 and random is not None:
+                x = x * torch.empty_like(x).bernoulli_(1 - dropout, generator=random).div_(1 - dropout)
+    return x
+
+
+class Judged(NamedTuple):
+    """How a batch was answered."""
+
+    objective: Tensor
+    """What the gradient descends: a mean, weighted by class."""
+    loss: Tensor
+    """Sum over rows of the plain loss that is reported."""
+    hits: Tensor
+    """Rows answered right."""
+
+
+class Criterion(NamedTuple):
+    """What a training strives for."""
+
+    training: Training
+    class_weights: Tensor | None
+    """None in regression."""
+    target_scale: float
+    """Forecasts are learned in units of the typical return; losses are reported in returns."""
+
+    def judge(self, outputs: Tensor, targets: Tensor) -> Judged:
+        """Objective, plain loss and hits of a batch."""
+        return self._forecasts(outputs[:, 0], targets) if self.class_weights is None else self._classes(outputs, targets)
+
+    def _classes(self, logits: Tensor, targets: Tensor) -> Judged:
+        from torch.nn import functional
+
+        assert self.class_weights is not None
+        entropy = functional.cross_entropy(logits, targets, reduction="none")
+        weights = self.class_weights[targets]
+        lost = entropy
+        if self.training.loss == "focal":
+            missed = (1 - (-entropy).exp()).clamp_min(LEAST_MISSED)
+            lost = missed**self.training.focal_gamma * entropy
+        return Judged((weights * lost).sum() / weights.sum(), entropy.detach().sum(), (logits.argmax(dim=1) == targets).sum())
+
+    def _forecasts(self, outputs: Tensor, targets: Tensor) -> Judged:
+        from torch.nn import functional
+
+        if self.training.loss == "mse":
+            lost = (outputs - targets) ** 2
+        else:
+            lost = functional.huber_loss(outputs, targets, delta=self.training.huber_delta / self.target_scale, reduction="none")
+        return Judged(lost.mean(), lost.detach().sum() * self.target_scale**2, (outputs.sign() == targets.sign()).sum())
+
+
+def class_weights_of(targets: np.ndarray, classes: int) -> Singles:
+    """Inverse class frequencies, mean 1 over the rows before the limit; 0 for a class that does not occur."""
+    counts = np.bincount(targets, minlength=classes)
+    present = counts > 0
+    weights = np.zeros(classes)
+    weights[present] = counts.sum() / (present.sum() * counts[present])
+    return np.minimum(weights, HEAVIEST_CLASS).astype(np.float32)

@@ -1,0 +1,66 @@
+"""From a strategy and bars to a model: the one way down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import numpy as np
+
+import ktrdr
+from ktrdr.market.bars import Bars
+from ktrdr.market.timeframe import Timeframe
+from ktrdr.models.model import Model, TrainingRecord
+from ktrdr.strategy.spec import Strategy
+from ktrdr.training.fit import THREADS, Fitted, fit
+from ktrdr.training.score import score
+from ktrdr.training.state import BatchPosition, FitState
+from ktrdr.training.windows import Samples, build_samples
+
+
+def train_model(  # noqa: PLR0917 - the one call that has it all
+    strategy: Strategy, bars: Mapping[str, Mapping[Timeframe, Bars]], start: datetime, end: datetime,
+    on_batch: Callable[[BatchPosition], None], on_epoch: Callable[[FitState], None], resume: FitState | None = None,
+) -> Model:  # fmt: skip
+    """Build the rows of [start, end), learn from them and judge what was learned."""
+    return learn(build_samples(strategy, bars, start, end), strategy, on_batch, on_epoch, resume)
+
+
+def learn(
+    samples: Samples, strategy: Strategy, on_batch: Callable[[BatchPosition], None], on_epoch: Callable[[FitState], None],
+    resume: FitState | None = None,
+) -> Model:  # fmt: skip
+    """The model of a strategy, from rows."""
+    fitted = fit(samples, strategy, on_batch=on_batch, on_epoch=on_epoch, resume=resume)
+    return Model(
+        strategy=strategy,
+        feature_ids=samples.feature_ids,
+        architecture=fitted.architecture,
+        weights=fitted.weights,
+        scaling=samples.scaling,
+        training=_record(samples, strategy, fitted),
+        scores=score(fitted, samples, strategy.training),
+    )
+
+
+def _record(samples: Samples, strategy: Strategy, fitted: Fitted) -> TrainingRecord:
+    import torch
+
+    labels = strategy.training.labels
+    return TrainingRecord(
+        symbols=strategy.symbols,
+        timeframes=tuple(timeframe.name for timeframe in strategy.timeframes),
+        start=samples.start,
+        end=samples.end,
+        split=samples.split,
+        seed=strategy.training.seed,
+        label={"source": labels.source, **strategy.label.model_dump(mode="json")},
+        rows=samples.rows,
+        bars=samples.bars,
+        versions={"ktrdr": ktrdr.__version__, "numpy": np.__version__, "torch": torch.__version__},
+        threads=THREADS,
+        cpu=torch.backends.cpu.get_cpu_capability(),
+        epochs_run=fitted.epochs_run,
+        best_epoch=fitted.best_epoch,
+        stopped_early=fitted.stopped_early,
+    )

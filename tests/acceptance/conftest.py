@@ -1,0 +1,96 @@
+"""The product as a user meets it: the real command, the real backend, real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.process
+ENDED = {"completed", "failed", "cancelled"}
+
+
+@dataclass
+class User:
+    """Somebody at a terminal with a home of their own."""
+
+    home: Path
+    folder: Path
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {"KTRDR_HOME": str(self.home), "KTRDR_LEDGER": str(self.home.parent / "trials.sqlite"), "KTRDR_PORT": "0", "COLUMNS": "80"}
+        dropped = {"KTRDR_API_URL", "KTRDR_TOKEN", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"}
+        return {**{k: v for k, v in os.environ.items() if k not in dropped}, **own, **self.extra}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ktrdr.cli", *arguments], env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(self, *arguments: str, code: int | tuple[int, ...] = 0, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"ktrdr {' '.join(arguments)} did not end in {timeout} s\n{out}\n{err}") from None
+        codes = code if isinstance(code, tuple) else (code,)
+        assert process.returncode in codes, f"ktrdr {' '.join(arguments)} ended with {process.returncode}\n{out}\n{err}\n{self.log()}"
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def json(self, *arguments: str, code: int | tuple[int, ...] = 0) -> Any:
+        return json.loads(self.run(*arguments, "--json", code=code).stdout)
+
+    def lines(self, *arguments: str, code: int | tuple[int, ...] = 0) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.run(*arguments, "--json", code=code).stdout.splitlines()]
+
+    def backend(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.home / "backend.json").read_text(encoding="utf-8"))
+        return found
+
+    def log(self) -> str:
+        path = self.home / "logs" / "backend.log"
+        return path.read_text(encoding="utf-8")[-3000:] if path.exists() else "(no log)"
+
+    def wait(self, operation_id: str, until: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
+        """Poll one operation until it is as wanted."""
+        deadline = time.monotonic() + seconds
+        while True:
+            operation: dict[str, Any] = self.json("status", operation_id)
+            if until(operation):
+                return operation
+            assert time.monotonic() < deadline, f"waited {seconds} s in vain; last seen: {operation}\n{self.log()}"
+
+    def kill_backend(self) -> None:
+        os.kill(self.backend()["pid"], signal.SIGKILL)
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Iterator[User]:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    one = User(tmp_path / "home", folder)
+    yield one
+    subprocess.run([sys.executable, "-m", "ktrdr.cli", "down"], env=one.environment, cwd=folder, capture_output=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def another_user(tmp_path: Path) -> Iterator[User]:
+    folder = tmp_path / "elsewhere" / "work"
+    folder.mkdir(parents=True)
+    one = User(tmp_path / "elsewhere" / "home", folder)
+    yield one
+    subprocess.run([sys.executable, "-m", "ktrdr.cli", "down"], env=one.environment, cwd=folder, capture_output=True, timeout=60, check=False)

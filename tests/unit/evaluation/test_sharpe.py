@@ -1,0 +1,87 @@
+"""The formulas against the published examples, recomputed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ktrdr.errors import Invalid
+from ktrdr.evaluation.sharpe import Sample, dsr, expected_max_sharpe, min_btl, min_trl, psr, sample_of
+
+DAYS = 250
+PUBLISHED = Sample(sharpe=2.5 / math.sqrt(DAYS), periods=1250, skewness=-3, kurtosis=10)
+
+
+@pytest.mark.parametrize(("trials", "luck", "probability"), [(100, 0.1132, 0.9004), (46, 0.1004, 0.9505)])
+def test_the_worked_example_of_the_deflated_sharpe_ratio(trials: int, luck: float, probability: float) -> None:
+    assert expected_max_sharpe(trials, 0.5 / DAYS) == pytest.approx(luck, abs=5e-5)
+    assert dsr(PUBLISHED, trials, 0.5 / DAYS) == pytest.approx(probability, abs=5e-5)
+
+
+def test_with_gaussian_moments_more_trials_are_forgiven() -> None:
+    gaussian = PUBLISHED.model_copy(update={"skewness": 0.0, "kurtosis": 3.0})
+    assert dsr(gaussian, 88, 0.5 / DAYS) == pytest.approx(0.9505, abs=5e-5)
+
+
+@pytest.mark.parametrize(("trials", "expected"), [(1, 0.0), (10, 1.575), (45, 2.236), (100, 2.531), (1000, 3.255)])
+def test_the_best_of_many_tries_looks_good_by_luck(trials: int, expected: float) -> None:
+    assert expected_max_sharpe(trials) == pytest.approx(expected, abs=5e-4)
+
+
+@pytest.mark.parametrize(("trials", "years", "bound"), [(7, 1.92, 3.89), (45, 5.00, 7.61), (100, 6.40, 9.21)])
+def test_the_more_tries_the_longer_the_backtest_must_be(trials: int, years: float, bound: float) -> None:
+    assert min_btl(trials) == pytest.approx(years, abs=6e-3)
+    assert min_btl(trials) < 2 * math.log(trials) == pytest.approx(bound, abs=6e-3)
+
+
+@pytest.mark.parametrize(("yearly", "skewness", "kurtosis", "years"), [
+    (1.0, 0, 3, 2.71), (1.0, -1, 8, 2.90), (0.5, 0, 3, 10.8), (2.0, 0, 3, 0.7),
+])  # fmt: skip
+def test_minimum_track_record_length(yearly: float, skewness: float, kurtosis: float, years: float) -> None:
+    """Daily returns, 252 a year."""
+    sample = Sample(sharpe=yearly / math.sqrt(252), periods=1000, skewness=skewness, kurtosis=kurtosis)
+    periods = min_trl(sample)
+    assert periods is not None
+    assert periods / 252 == pytest.approx(years, abs=0.05 if years > 5 else 0.03)
+
+
+def test_a_track_record_of_that_length_reaches_the_confidence() -> None:
+    sample = Sample(sharpe=0.08, periods=0, skewness=-0.5, kurtosis=5)
+    needed = min_trl(sample)
+    assert needed is not None
+    assert psr(sample.model_copy(update={"periods": needed})) == pytest.approx(0.95)
+
+
+def test_no_length_makes_a_ratio_below_the_benchmark_credible() -> None:
+    assert min_trl(Sample(sharpe=-0.1, periods=100)) is None
+
+
+def test_a_ratio_at_the_benchmark_is_a_coin_toss() -> None:
+    assert psr(Sample(sharpe=0.1, periods=500), benchmark=0.1) == 0.5
+
+
+def test_the_sample_of_returns_has_plain_kurtosis() -> None:
+    sample = sample_of(np.random.default_rng(1).normal(0.001, 0.01, 20_000))
+    assert sample is not None
+    assert sample.periods == 20_000
+    assert sample.sharpe == pytest.approx(0.1, abs=0.02)
+    assert sample.skewness == pytest.approx(0, abs=0.06)
+    assert sample.kurtosis == pytest.approx(3, abs=0.12)
+
+
+@pytest.mark.parametrize("returns", [[], [0.1], [0.0] * 9, [0.01] * 9, [0.1, math.nan, 0.2]])
+def test_returns_without_a_ratio_have_no_sample(returns: list[float]) -> None:
+    assert sample_of(np.array(returns)) is None
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(Invalid, match="at least 2"):
+        psr(Sample(sharpe=1, periods=1))
+    with pytest.raises(Invalid, match="skewness of 9"):
+        psr(Sample(sharpe=1, periods=100, skewness=9, kurtosis=3))
+    with pytest.raises(Invalid, match="at least one trial"):
+        expected_max_sharpe(0)
+    with pytest.raises(Invalid, match="above 0"):
+        min_btl(10, 0)

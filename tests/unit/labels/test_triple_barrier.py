@@ -1,0 +1,72 @@
+"""Profit, loss, or the end of patience."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ktrdr.labels.base import BUY, HOLD, SELL
+from ktrdr.labels.triple_barrier import TripleBarrier, label_barriers
+from ktrdr.market.bars import Bars
+
+
+def outcome(
+    high: list[float], low: list[float], close: list[float], pt: float = 2.0, sl: float = 1.0, vol: float = 0.01
+) -> tuple[float, int]:
+    """The label of the first bar and the last bar it read; the entry is at 100, so barriers are at 102 and 99."""
+    count = len(close)
+    values, last_read = [np.nan] * count, list(range(count))
+    label_barriers(high, low, close, [vol] * count, pt, sl, count - 1, values, last_read)
+    return values[0], last_read[0]
+
+
+def test_a_high_that_touches_the_upper_barrier_first_is_a_buy() -> None:
+    assert outcome([100, 101, 102, 100], [100, 99.5, 99.5, 98], [100, 101, 100, 98]) == (BUY, 2)
+
+
+def test_a_low_that_touches_the_lower_barrier_first_is_a_sell() -> None:
+    assert outcome([100, 101, 103], [100, 99, 100], [100, 100, 103]) == (SELL, 1)
+
+
+@pytest.mark.parametrize(("close", "label"), [(100.5, BUY), (99.5, SELL), (100.0, HOLD)])
+def test_both_touched_in_one_bar_is_decided_by_its_close(close: float, label: int) -> None:
+    assert outcome([100, 103, 100], [100, 98, 100], [100, close, 100]) == (label, 1)
+
+
+@pytest.mark.parametrize(("close", "label"), [(100.5, HOLD), (101.5, BUY), (98.5, SELL)])
+def test_when_time_runs_out_the_return_decides_if_it_is_large_enough(close: float, label: int) -> None:
+    # Half a volatility times the root of two bars is 0.7 %.
+    assert outcome([100, 100, max(100, close)], [100, 100, min(100, close)], [100, 100, close], pt=50, sl=50) == (label, 2)
+
+
+def test_the_first_bars_and_those_without_a_full_holding_period_have_no_label(hourly: Callable[..., Bars]) -> None:
+    random = np.random.default_rng(1)
+    close = 100 + np.cumsum(random.normal(0, 1, 60))
+    for method in ("atr", "close"):
+        targets = TripleBarrier(max_holding_period=10, vol_span=20, vol_method=method).label(hourly(close, close + 1, close - 1))
+        known = ~np.isnan(targets.values)
+        assert not known[:20].any()
+        assert known[20:50].all()
+        assert not known[50:].any()
+
+
+def test_prices_that_do_not_move_have_no_labels(hourly: Callable[..., Bars]) -> None:
+    assert np.isnan(TripleBarrier(vol_span=2, max_holding_period=3).label(hourly([100.0] * 30)).values).all()
+
+
+def test_volatility_by_range_is_the_exponential_mean_of_high_less_low(hourly: Callable[..., Bars]) -> None:
+    bars = hourly([100, 100, 100, 100], [101, 102, 101, 101], [99, 98, 99, 99])
+    volatility = TripleBarrier(vol_span=3).volatility(bars)
+    np.testing.assert_allclose(volatility, [np.nan, np.nan, np.nan, ((0.02 + 0.04) / 2 / 2 + 0.01) / 2 + 0.01])
+
+
+def test_volatility_by_close_is_the_exponential_deviation_of_returns(hourly: Callable[..., Bars]) -> None:
+    bars = hourly([100, 110, 99, 108.9])
+    volatility = TripleBarrier(vol_span=3, vol_method="close").volatility(bars)
+    mean, variance = 0.0, 0.0
+    for change in (0.1, -0.1, 0.1):
+        step = change - mean
+        mean, variance = mean + 0.5 * step, 0.5 * (variance + 0.5 * step * step)
+    np.testing.assert_allclose(volatility[3], np.sqrt(variance))
