@@ -72,9 +72,9 @@ class Tried(Noun):
     start: datetime
     """It was scored on [start, end)."""
     end: datetime
-    sharpe_ratio: float | None
+    sharpe_ratio: float | None = None
     """Annualised, after costs; None where it is not defined, `reason` says why."""
-    total_trades: int
+    total_trades: int = 0
     accuracy: float | None = None
     reason: str | None = None
 
@@ -84,11 +84,11 @@ class Trials(Noun):
 
     count: int
     """Candidates scored, in this search and on these bars before."""
-    best_sharpe_ratio: float | None
-    """Of the chosen one on the validation bars, annualised, after costs."""
-    expected_by_luck: float | None
+    best_sharpe_ratio: float | None = None
+    """Of the chosen one on the bars that scored it, annualised, after costs."""
+    expected_by_luck: float | None = None
     """The best annualised Sharpe ratio that so many tries without any skill would have given."""
-    deflated_probability: float | None
+    deflated_probability: float | None = None
     """Probability that the chosen one is better than that luck (deflated Sharpe ratio)."""
     reason: str | None = None
     """Why a figure is None."""

@@ -50,11 +50,15 @@ class Costs(BaseModel):
         parts = [
             f"commission {self.commission:.4%}" if self.commission else "",
             f"slippage {self.slippage:.4%}" if self.slippage else "",
-            f"spread {self.spread:.10g} in price" if self.spread else "",
-            f"slippage {self.slippage_price:.10g} in price" if self.slippage_price else "",
+            f"spread {_decimal(self.spread)} in price" if self.spread else "",
+            f"slippage {_decimal(self.slippage_price)} in price" if self.slippage_price else "",
         ]
         named = [part for part in parts if part]
         return f"per side: {', '.join(named)}" if named else "no costs"
+
+
+def _decimal(amount: float) -> str:
+    return f"{amount:.10f}".rstrip("0")
 
 
 def pip(symbol: str) -> float:

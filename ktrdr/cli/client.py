@@ -137,7 +137,11 @@ class AsyncCLIClient:
                 watching.cancel()
 
     async def cancel_operation(self, operation_id: str, reason: str | None = None) -> JSON:
-        """Ask an operation, and its children, to stop; the record as it is then."""
+        """Stop an operation and its children; the record once it has ended."""
+        record = await self._ask_to_stop(operation_id, reason)
+        return record if Status(record["status"]).ended else await self._watch(record["operation_id"], ignore, ignore)
+
+    async def _ask_to_stop(self, operation_id: str, reason: str | None = None) -> JSON:
         body = {"reason": reason} if reason else {}
         # Asking twice is the same as asking once, so this may be repeated.
         answer = await self._request("POST", f"/operations/{operation_id}/cancel", repeatable=True, json=body)
@@ -146,7 +150,7 @@ class AsyncCLIClient:
 
     async def _cancel_if_running(self, operation_id: str) -> None:
         try:
-            await self.cancel_operation(operation_id)
+            await self._ask_to_stop(operation_id)
         except ApiError as error:
             if error.status != 409:
                 raise  # 409: it ended in the same moment, and the stream tells how

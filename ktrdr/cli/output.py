@@ -44,10 +44,17 @@ class Output:
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
-    def table(self, headings: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-        """A table, or one friendly line where there is nothing."""
+    def table(self, document: object, headings: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+        """A table, or one friendly line where there is nothing; the document in JSON mode."""
         cells = [[text_of(value) for value in row] for row in rows]
-        self.lines(table_lines(headings, cells, terminal_width()) if cells else [empty])
+        self.answer(document, table_lines(headings, cells, terminal_width()) if cells else [empty])
+
+    def answer(self, document: object, lines: Iterable[str]) -> None:
+        """The result of a command: the document in JSON mode, else the lines."""
+        if self.json:
+            self.document(document)
+        else:
+            self.lines(lines)
 
     def document(self, value: object) -> None:
         """One JSON document on stdout."""

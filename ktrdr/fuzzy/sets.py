@@ -62,7 +62,8 @@ class Membership(BaseModel):
         [0.0, 0.5, 1.0]
         """
         shape = getattr(shapes, self.type)
-        degrees: Floats = shape(values, *self.parameters)
+        with np.errstate(over="ignore"):  # a slope too steep for a number still gives 0 or 1
+            degrees: Floats = shape(values, *self.parameters)
         return degrees
 
     def written(self) -> list[float] | dict[str, Any]:

@@ -6,7 +6,7 @@ import difflib
 import types
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -135,9 +135,7 @@ def _annotation_at(model: type[BaseModel], loc: Sequence[int | str]) -> Any:
 
 
 def _bare(annotation: Any) -> Any:
-    """An annotation without `Annotated` and `| None`."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
+    """An annotation without `| None`."""
     if get_origin(annotation) in (Union, types.UnionType):
         kept = [a for a in get_args(annotation) if a is not type(None)]
         return _bare(kept[0]) if len(kept) == 1 else annotation

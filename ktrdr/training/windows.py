@@ -136,7 +136,7 @@ def _divide(strategy: Strategy, rows: _Rows) -> tuple[dict[str, Mask], Split]:
             hint="use a longer range, shorter indicator periods or another label",
         )
     ordered, gap = np.sort(rows.time), int(np.ceil(EMBARGO * n))
-    first, second = (min(int(share * n), n - 1) for share in (shares.train, shares.train + shares.validation))
+    first, second = (min(round(share * n), n - 1) for share in (shares.train, shares.train + shares.validation))
     train_end, validation_end = ordered[first], ordered[second]
     validation_start, test_start = (ordered[min(at + gap, n - 1)] for at in (first, second))
     inside = {

@@ -152,13 +152,6 @@ def test_stopping_after_any_bar_and_going_on_changes_no_bit(case: Case, stop: in
 
 
 @given(cases())
-def test_costs_never_make_a_first_trade_better(case: Case) -> None:
-    free, charged = backtest(Case(case.bars, case.targets, Costs())), backtest(case)
-    if len(charged.trades):
-        assert charged.trades.net_pnl[0] <= free.trades.net_pnl[0] + 1e-9 * CAPITAL
-
-
-@given(cases())
 def test_a_share_of_the_capital_makes_a_share_of_the_money(case: Case) -> None:
     tenth = run_backtest(case.bars, case.targets, case.costs, CAPITAL / 10)
     np.testing.assert_allclose(tenth.equity * 10, backtest(case).equity, rtol=1e-9, atol=1e-6)

@@ -108,7 +108,7 @@ def test_forecasts_beyond_the_cost_are_signals_and_may_be_short_from_flat(load: 
 def test_a_regression_without_a_cost_model_decides_nothing(load: Load) -> None:
     regression = load(*REGRESSION).strategy
     bare = regression.model_copy(update={"decisions": regression.decisions.model_copy(update={"cost_model": None})})
-    with pytest.raises(Invalid, match="need decisions.cost_model"):
+    with pytest.raises(Invalid, match=r"need decisions\.cost_model"):
         decide(np.zeros((1, 1)), bare, np.array(["2020-01-01"], "datetime64[us]"))
 
 

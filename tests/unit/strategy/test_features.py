@@ -24,7 +24,10 @@ INPUTS = """\
     normalization: zscore
 """
 PLAIN = "  - {raw_indicator: roc_1, timeframes: all}\n"
-SCALED = "  - {raw_indicator: roc_1, timeframes: [1h], normalization: minmax}\n  - {raw_indicator: roc_1, timeframes: [4h], normalization: zscore}\n"
+SCALED = """\
+  - {raw_indicator: roc_1, timeframes: [1h], normalization: minmax}
+  - {raw_indicator: roc_1, timeframes: [4h], normalization: zscore}
+"""
 
 
 def bars_at(timeframe: Timeframe, time: Times, close: Floats) -> Bars:

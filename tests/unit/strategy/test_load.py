@@ -31,6 +31,8 @@ MISTAKES = {
     "mistyped key": ("  epochs: 10", "  epoch: 10", 29, "training.epoch", "there is no key 'epoch' here; known: method, epochs", "epochs"),
     "mistyped section": ("decisions:\n", "decision:\n", 26, "decision", "there is no key", "decisions"),
     "unknown key of a nested section": ("{hidden_layers: [16, 8]}", "{hidden_layers: [16, 8], dropuot: 0.1}", 25, "model.architecture.dropuot", "there is no key", "dropout"),
+    "unknown key of an optional section": ("epochs: 10", "early_stopping: {patiance: 3}", 29, "training.early_stopping.patiance", "known: patience, min_delta", "patience"),
+    "unknown scheduler": ("epochs: 10", "lr_scheduler: plateau", 29, "training.lr_scheduler.type", "'plateau' is not one of step, exponential, reduce_on_plateau", "reduce_on_plateau"),
     "missing section": ("model:\n  type: mlp\n  architecture: {hidden_layers: [16, 8]}\n", "", None, "model", "is missing", None),
     "missing key": ("{hidden_layers: [16, 8]}", "{dropout: 0.1}", 25, "model.architecture.hidden_layers", "is missing", None),
     "wrong type": ("epochs: 10", "epochs: ten", 29, "training.epochs", "must be a whole number, is 'ten'", None),

@@ -30,6 +30,13 @@ model:
 decisions: {output_format: classification, filters: {volume_filter: true, min_signal_separation: 4}}
 training: {method: supervised, labels: {source: zigzag, zigzag_threshold: 0.03}}
 """
+UNREAD = (
+    "scope: universal\n",
+    ", output_activation: softmax",
+    "  features: {lookback_periods: 3}\n",
+    ", fuzzy_regularization: true",
+    "volume_filter: true, ",
+)
 
 
 def test_a_version_2_strategy_becomes_one_that_runs() -> None:
@@ -43,16 +50,17 @@ def test_a_version_2_strategy_becomes_one_that_runs() -> None:
 
 def test_what_nothing_reads_is_left_out_and_named() -> None:
     assert set(migrate(OLD, "old.yaml").dropped) == {
-        "scope", "model.features", "model.architecture.output_activation", "decisions.filters.volume_filter", "training.fuzzy_regularization",
-    }  # fmt: skip
+        "scope",
+        "model.features",
+        "model.architecture.output_activation",
+        "decisions.filters.volume_filter",
+        "training.fuzzy_regularization",
+    }
 
 
 def test_a_strategy_with_nothing_to_leave_out_is_only_rewritten() -> None:
     text = OLD
-    for unread in (
-        "scope: universal\n", ", output_activation: softmax", "  features: {lookback_periods: 3}\n", ", fuzzy_regularization: true",
-        "volume_filter: true, ",
-    ):  # fmt: skip
+    for unread in UNREAD:
         text = text.replace(unread, "")
     assert migrate(text, "old").dropped == ()
 

@@ -1,0 +1,91 @@
+"""The offline designer: a search. No key, no network, no language model, and it says so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+
+from ktrdr.agents.designer import Assessment, AssessmentContext, Brief, Design, OnProgress, OnTrial, Trials
+from ktrdr.agents.rubric import judge
+from ktrdr.agents.search import Candidate, Ground, next_generation, survey, try_out
+from ktrdr.backtest.metrics import elapsed_years
+from ktrdr.evaluation.sharpe import dsr, expected_max_sharpe
+from ktrdr.market.bars import Bars
+
+
+@dataclass(frozen=True)
+class OfflineDesigner:
+    """Evolution over indicators, labels and decision rules; the same seed and bars give the same strategy, byte for byte."""
+
+    needs_torch: ClassVar[bool] = True
+
+    def design(self, brief: Brief, bars: Bars, on_progress: OnProgress, on_trial: OnTrial) -> Design:
+        """The best of `brief.candidates` strategies: among the sound ones the one with the highest Sharpe ratio after costs."""
+        ground = survey(brief, bars)
+        random = np.random.default_rng(brief.seed)
+        tried: list[Candidate] = []
+        while len(tried) < brief.candidates:
+            for genome in next_generation(random, tried, ground):
+                check = partial(on_progress, len(tried), brief.candidates, _so_far(tried, brief.candidates))
+                candidate = try_out(genome, len(tried) + 1, ground, check)
+                on_trial(candidate.tried)
+                tried.append(candidate)
+        on_progress(len(tried), brief.candidates, _so_far(tried, brief.candidates))
+        best = max(tried, key=lambda c: c.rank)
+        return Design(
+            name=best.strategy.name,
+            text=best.strategy.to_yaml(),
+            hypothesis=best.strategy.hypothesis or "",
+            designed_by=f"search (evolution, {len(tried)} candidates, seed {brief.seed}) — not by a language model",
+            trials=trials_of(tried, best, ground),
+            notes=_notes(tried, best, ground),
+        )
+
+    def assess(self, context: AssessmentContext) -> Assessment:
+        """A judgement by fixed rules on the figures."""
+        return judge(context)
+
+
+def trials_of(tried: Sequence[Candidate], best: Candidate, ground: Ground) -> Trials:
+    """The chosen candidate beside the luck of so many tries.
+
+    The trials' spread is that of this search; a candidate that never traded has earned a Sharpe ratio of 0. Tries on
+    the same bars before this search count as well.
+    """
+    count = len(tried) + ground.brief.earlier_trials
+    if best.sample is None:
+        return Trials(count=count, reason=best.tried.reason or "the chosen strategy never traded")
+    scored = ground.bars.between(best.tried.start, None)
+    per_year = (len(scored) - 1) / elapsed_years(scored.time)
+    sharpes = [candidate.sample.sharpe if candidate.sample else 0.0 for candidate in tried]
+    variance = float(np.var(sharpes, ddof=1)) if len(sharpes) > 1 else 0.0
+    return Trials(
+        count=count,
+        best_sharpe_ratio=best.tried.sharpe_ratio,
+        expected_by_luck=expected_max_sharpe(count, variance) * math.sqrt(per_year),
+        deflated_probability=dsr(best.sample, count, variance),
+    )
+
+
+def _so_far(tried: Sequence[Candidate], total: int) -> str:
+    found = max((c.rank for c in tried), default=(False, -np.inf))
+    best = f", best Sharpe {found[1]:.2f}" if np.isfinite(found[1]) else ""
+    return f"Candidate {min(len(tried) + 1, total)}/{total}{best}"
+
+
+def _notes(tried: Sequence[Candidate], best: Candidate, ground: Ground) -> tuple[str, ...]:
+    sound = sum(candidate.sound for candidate in tried)
+    years = f"{best.tried.start:%Y-%m-%d} to {best.tried.end:%Y-%m-%d}"
+    notes = [f"{sound} of {len(tried)} candidates were sound: informed labels and enough trades on the scored bars ({years})."]
+    if not sound:
+        notes.append("As none was, the one with the best Sharpe ratio goes on; expect a gate to refuse it.")
+    if ground.left_out:
+        notes.append(f"The search read the newest {len(ground.bars):,} bars and left {ground.left_out:,} older ones out, to keep it short.")
+    if not ground.shorts:
+        notes.append(f"Long only: borrowing {ground.bars.symbol} to sell it short has costs that are not modelled.")
+    return tuple(notes)

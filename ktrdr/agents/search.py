@@ -1,0 +1,146 @@
+"""A seeded search over strategies: candidates are drawn, tried and varied.
+
+Every candidate goes the way of any strategy: `train_model`, the training gate on its test slice, decisions, and a
+backtest of that slice with the default costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from ktrdr.agents.designer import Brief, Tried
+from ktrdr.agents.gates import training_checks, verdict_of
+from ktrdr.agents.grammar import Gene, Genome, Random, draw, labels_for, mutate, partition, pool_of, strategy_of
+from ktrdr.backtest.costs import default_costs
+from ktrdr.backtest.run import run_backtest
+from ktrdr.errors import Invalid, NoData
+from ktrdr.evaluation.sharpe import Sample, sample_of
+from ktrdr.market.bars import Bars, as_datetime, as_time
+from ktrdr.market.sessions import asset_class
+from ktrdr.models.model import Model
+from ktrdr.strategy.decisions import decide
+from ktrdr.strategy.features import compute_features
+from ktrdr.strategy.sections import DataSplit
+from ktrdr.strategy.spec import Strategy
+from ktrdr.training.run import train_model
+
+JSON = dict[str, Any]
+KEPT_FOR_TESTING = DataSplit().test
+"""Share at the end of the training bars that the search does not touch: there the chosen strategy's training is tested."""
+SPLIT = DataSplit(train=0.5, validation=0.15, test=0.35)
+"""How the search divides the rest: to learn, to choose the epoch, to score."""
+MOST_BARS, FEWEST_BARS = 50_000, 1_000
+GENERATION = 16
+RANDOM_SHARE = 0.5
+"""Share of the candidates that are drawn at random before the better ones are varied."""
+PARENTS = 8
+NEWCOMERS = 3
+"""Candidates of each later generation that are still drawn at random."""
+LEAST_TRADES = 20
+"""With fewer trades a Sharpe ratio is an anecdote."""
+CAPITAL = 100_000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What a search works on: its bars, and what is measured on them once."""
+
+    brief: Brief
+    bars: Bars
+    words: dict[Gene, dict[str, list[float]]]
+    """The indicators that can be used, each with its fuzzy set."""
+    labels: tuple[JSON, ...]
+    shorts: bool
+    """Whether candidates may go short."""
+    left_out: int
+    """Older bars that are not read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A strategy that was tried."""
+
+    genome: Genome
+    strategy: Strategy
+    tried: Tried
+    sample: Sample | None
+    """Of its returns on the scored bars."""
+    sound: bool
+    """Passed the training gate, was right more often than the majority class, and traded often enough."""
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Sound ones first, then by Sharpe ratio."""
+        return self.sound, -np.inf if self.tried.sharpe_ratio is None else self.tried.sharpe_ratio
+
+
+def survey(brief: Brief, bars: Bars) -> Ground:
+    """What a search can work on; raises NoData where the bars are too few for it."""
+    usable = bars.rows(slice(0, round(len(bars) * (1 - KEPT_FOR_TESTING))))
+    if len(usable) < FEWEST_BARS:
+        raise NoData(
+            f"{bars.symbol} {bars.timeframe} has {len(usable):,} bars to search on, at least {FEWEST_BARS:,} are needed",
+            hint=f"load more: ktrdr data load {bars.symbol} --timeframe {bars.timeframe}; or name a shorter bar size in the goal",
+        )
+    kept = usable.rows(slice(max(0, len(usable) - MOST_BARS), len(usable)))
+    learned = kept.rows(slice(0, round(len(kept) * SPLIT.train)))
+    words = {gene: cut for gene in pool_of(brief.goal.family, kept) if (cut := partition(gene, gene.values(learned)))}
+    shorts = asset_class(bars.symbol) != "us_stock"
+    return Ground(brief, kept, words, labels_for(learned), shorts, left_out=len(usable) - len(kept))
+
+
+def next_generation(random: Random, tried: Sequence[Candidate], ground: Ground) -> list[Genome]:
+    """Candidates that were not tried yet: at random first, then mostly variations of the better ones."""
+    pool, labels = tuple(ground.words), len(ground.labels)
+    parents = [candidate.genome for candidate in sorted(tried, key=lambda c: c.rank, reverse=True)[:PARENTS]]
+    at_random = GENERATION if len(tried) < RANDOM_SHARE * ground.brief.candidates else NEWCOMERS
+    seen = {candidate.genome for candidate in tried}
+    found: list[Genome] = []
+    while len(found) < min(GENERATION, ground.brief.candidates - len(tried)):
+        if len(found) < at_random:
+            genome = draw(random, pool, labels)
+        else:
+            genome = mutate(parents[int(random.integers(len(parents)))], random, pool, labels)
+        if genome not in seen:
+            seen.add(genome)
+            found.append(genome)
+    return found
+
+
+def try_out(genome: Genome, number: int, ground: Ground, check: Callable[[], None]) -> Candidate:
+    """Train one candidate and backtest it on bars that its training did not see; `check` may end the work at any batch."""
+    strategy = strategy_of(genome, ground.labels[genome.label], ground.words, ground.brief, ground.shorts)
+    bars = ground.bars
+    tried = Tried(
+        number=number, strategy_hash=strategy.content_hash, description=strategy.hypothesis or "", symbol=bars.symbol,
+        timeframe=bars.timeframe.name, start=as_datetime(bars.time[0]), end=as_datetime(bars.known_at[-1]),
+    )  # fmt: skip
+    divided = strategy.model_copy(update={"training": strategy.training.model_copy(update={"data_split": SPLIT})})
+    try:
+        model = train_model(divided, {bars.symbol: {bars.timeframe: bars}}, tried.start, tried.end, lambda _: check(), lambda _: None)
+    except (Invalid, NoData) as error:
+        return Candidate(genome, strategy, tried.model_copy(update={"reason": error.message}), None, sound=False)
+    return _scored(genome, strategy, model, tried, ground)
+
+
+def _scored(genome: Genome, strategy: Strategy, model: Model, tried: Tried, ground: Ground) -> Candidate:
+    """The candidate with what its model earns on its test slice."""
+    bars = ground.bars
+    first = int(np.searchsorted(bars.time, as_time(datetime.fromisoformat(model.training.split.test_start))))
+    scored = bars.rows(slice(first, len(bars)))
+    scores = model.predict(compute_features(strategy, {bars.timeframe: bars}, model.scaling))[first:]
+    result = run_backtest(scored, decide(scores, strategy, scored.time).targets, default_costs(scored.symbol), CAPITAL)
+    inputs, metrics = model.scores.gate_inputs(), result.metrics
+    passed, _ = verdict_of(training_checks(inputs, ground.brief.thresholds))
+    informed = passed and inputs["accuracy"] > inputs["majority_accuracy"]
+    measured = {
+        "start": as_datetime(scored.time[0]), "sharpe_ratio": metrics.sharpe_ratio, "total_trades": metrics.total_trades,
+        "accuracy": inputs["accuracy"], "reason": metrics.undefined.get("sharpe_ratio"),
+    }  # fmt: skip
+    sound = informed and metrics.total_trades >= LEAST_TRADES
+    return Candidate(genome, strategy, tried.model_copy(update=measured), sample_of(result.returns), sound)

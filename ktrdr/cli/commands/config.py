@@ -1,0 +1,30 @@
+"""`ktrdr config`."""
+
+from __future__ import annotations
+
+import typer
+
+from ktrdr.cli import backend
+from ktrdr.cli.options import new_app
+from ktrdr.cli.session import Session
+
+app = new_app()
+
+
+@app.command()
+def config(ctx: typer.Context) -> None:
+    """Show every setting with its value and meaning.
+
+    Each is set by the environment variable of its name.
+    """
+    session: Session = ctx.obj
+    here = backend.settings()
+    values = here.model_dump(mode="json")
+    session.output.answer(
+        {f"KTRDR_{name.upper()}": value for name, value in values.items()},
+        [
+            line
+            for name, field in type(here).model_fields.items()
+            for line in (f"KTRDR_{name.upper()} = {'' if values[name] is None else values[name]}", f"    {field.description}")
+        ],
+    )

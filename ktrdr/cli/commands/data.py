@@ -1,0 +1,49 @@
+"""`ktrdr data`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ktrdr.cli import follow as following
+from ktrdr.cli import tables
+from ktrdr.cli.operation_adapters import DataLoadOperationAdapter, given
+from ktrdr.cli.options import End, Start, Symbol, TimeframeOption, new_app
+from ktrdr.cli.session import Session
+
+app = new_app()
+Provider = Annotated[str | None, typer.Option(help="Where from; default: the one that has the symbol.", metavar="NAME")]
+File = Annotated[str | None, typer.Option(help="The file to read, with --provider files.", metavar="PATH")]
+Mode = Annotated[str | None, typer.Option("--mode", "-m", help="tail (newest), backfill (older) or full.", metavar="MODE")]
+TradingHours = Annotated[bool, typer.Option("--trading-hours", help="Only bars within regular trading hours.")]
+Extended = Annotated[bool, typer.Option("--include-extended", help="With --trading-hours: extended hours too.")]
+Rows = Annotated[int, typer.Option("--rows", "-r", help="At most so many, the last ones.", min=1, max=1000)]
+
+
+@app.callback()
+def data() -> None:
+    """Load bars, show them, and say what range there is."""
+
+
+@app.command()
+def load(
+    ctx: typer.Context, symbol: Symbol, timeframe: TimeframeOption = None, mode: Mode = None, provider: Provider = None,
+    file: File = None, start: Start = None, end: End = None, trading_hours: TradingHours = False, include_extended: Extended = False,
+) -> None:  # fmt: skip
+    """Load bars of a symbol, and watch it; Ctrl+C cancels."""
+    session: Session = ctx.obj
+    options = given(
+        timeframe=timeframe, mode=mode, provider=provider, file=absolute(file), start_date=start, end_date=end,
+        trading_hours_only=trading_hours or None, include_extended=include_extended or None,
+    )  # fmt: skip
+    raise typer.Exit(following.start(session, DataLoadOperationAdapter(symbol, options), follow=True))
+
+
+@app.command()
+def show(
+    ctx: typer.Context, symbol: Symbol, timeframe: TimeframeOption = None, rows: Rows = 10, start: Start = None, end: End = None,
+    trading_hours: TradingHours = False, include_extended: Extended = False,
+) -> None:  # fmt: skip
+    """Show the last bars of a symbol."""
+    session: Session = ctx.obj

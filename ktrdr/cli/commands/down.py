@@ -1,0 +1,25 @@
+"""`ktrdr down`."""
+
+from __future__ import annotations
+
+import typer
+
+from ktrdr.cli import backend
+from ktrdr.cli.options import new_app
+from ktrdr.cli.session import Session
+
+app = new_app()
+
+
+@app.command()
+def down(ctx: typer.Context) -> None:
+    """Stop the local backend.
+
+    Operations that run are taken up again, from their last checkpoint, when it is started the next time.
+    """
+    session: Session = ctx.obj
+    stopped = backend.stop(backend.settings())
+    session.output.answer(
+        {"status": "stopped" if stopped else "not_running", "pid": stopped.pid if stopped else None},
+        [f"The backend has stopped (process {stopped.pid})" if stopped else "No local backend is running"],
+    )

@@ -1,0 +1,37 @@
+"""`ktrdr research`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ktrdr.cli import follow as following
+from ktrdr.cli.mistakes import UsageMistake
+from ktrdr.cli.operation_adapters import ResearchOperationAdapter, given
+from ktrdr.cli.options import Follow, new_app
+from ktrdr.cli.session import Session
+
+app = new_app()
+Goal = Annotated[str | None, typer.Argument(help="What to look for, in plain words.", metavar="[GOAL]")]
+Strategy = Annotated[str | None, typer.Option("--strategy", "-s", help="Examine this strategy; nothing is designed.", metavar="NAME")]
+Designer = Annotated[str | None, typer.Option(help="offline, scripted or claude; default: claude where a key is set.", metavar="NAME")]
+ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="opus, sonnet, haiku, or a model's id.", metavar="MODEL")]
+Seed = Annotated[int | None, typer.Option(help="The same seed and bars give the same strategy.", metavar="NUMBER")]
+Candidates = Annotated[int | None, typer.Option(help="How many candidates a search may try.", metavar="NUMBER")]
+
+
+@app.command()
+def research(
+    ctx: typer.Context, goal: Goal = None, strategy: Strategy = None, designer: Designer = None, model: ModelOption = None,
+    seed: Seed = None, candidates: Candidates = None, follow: Follow = False,
+) -> None:  # fmt: skip
+    """Research a goal in plain words: design, train, backtest, judge.
+
+    With --follow the exit code is 0 for a strategy that passed every gate and 4 where a gate said no.
+    """
+    session: Session = ctx.obj
+    if (goal is None) == (strategy is None):
+        raise UsageMistake("research takes a goal or --strategy, one of the two", hint='ktrdr research "find a momentum edge in EURUSD"')
+    adapter = ResearchOperationAdapter(goal, strategy, model, given(designer=designer, seed=seed, candidates=candidates))
+    raise typer.Exit(following.start_research(session, adapter, follow=follow))

@@ -1,0 +1,27 @@
+"""`ktrdr status`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ktrdr.cli import dashboard, results
+from ktrdr.cli.options import new_app
+from ktrdr.cli.session import Session
+from ktrdr.operations.model import Operation
+
+app = new_app()
+MaybeOperation = Annotated[str | None, typer.Argument(help="An operation's id; without one, the whole system.", metavar="[OPERATION]")]
+
+
+@app.command()
+def status(ctx: typer.Context, operation: MaybeOperation = None) -> None:
+    """Show the whole system, or one operation."""
+    session: Session = ctx.obj
+    if operation is None:
+        seen = session.run(dashboard.look)
+        session.output.answer(seen.as_dict(), seen.lines())
+        return
+    record = session.get(f"/operations/{operation}")["data"]
+    session.output.answer(record, results.one_operation(Operation.model_validate(record)))

@@ -1,0 +1,41 @@
+"""`ktrdr train`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ktrdr.cli import follow as following
+from ktrdr.cli import results
+from ktrdr.cli.operation_adapters import TrainingOperationAdapter
+from ktrdr.cli.options import End, Follow, Start, StrategyArgument, listed, new_app
+from ktrdr.cli.session import Session
+from ktrdr.cli.strategy_argument import strategy_argument
+
+app = new_app()
+Listed = Annotated[str | None, typer.Option(help="Instead of the strategy's own, between commas.", metavar="LIST")]
+Split = Annotated[float | None, typer.Option(help="Share of the rows that are held out for validation.", metavar="SHARE")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and show what would be trained.")]
+Detailed = Annotated[bool, typer.Option("--detailed-analytics", help="Keep the figures of every epoch and class in the result.")]
+
+
+@app.command()
+def train(
+    ctx: typer.Context, strategy: StrategyArgument, start: Start = None, end: End = None, symbols: Listed = None,
+    timeframes: Listed = None, validation_split: Split = None, dry_run: DryRun = False, detailed_analytics: Detailed = False,
+    follow: Follow = False,
+) -> None:  # fmt: skip
+    """Train a strategy's model.
+
+    Dates, symbols, timeframes and epochs are the strategy's own unless given here. Dates are UTC; the last is not included.
+    """
+    session: Session = ctx.obj
+    adapter = TrainingOperationAdapter(
+        strategy_argument(strategy), listed(symbols), listed(timeframes), start, end, validation_split, detailed_analytics or None
+    )
+    if dry_run:
+        check = session.post("/strategies/validate", adapter.strategy)
+        session.output.answer({"dry_run": True, **adapter.get_start_payload(), **check}, results.dry_run(adapter.get_start_payload(), check))
+        raise typer.Exit(0 if check["valid"] else 1)
+    raise typer.Exit(following.start(session, adapter, follow=follow))

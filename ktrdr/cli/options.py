@@ -1,0 +1,25 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+OperationId = Annotated[str, typer.Argument(help="The operation's id, or a part of it that only one has.", metavar="OPERATION")]
+StrategyArgument = Annotated[str, typer.Argument(help="Name of a strategy, or path of its YAML file.", metavar="STRATEGY")]
+Symbol = Annotated[str, typer.Argument(help="Symbol, such as EURUSD.", metavar="SYMBOL")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Stay until it ends; Ctrl+C cancels it.")]
+Start = Annotated[str | None, typer.Option("--start", help="First day, UTC.", metavar="DATE")]
+End = Annotated[str | None, typer.Option("--end", help="Day after the last, UTC.", metavar="DATE")]
+TimeframeOption = Annotated[str | None, typer.Option("--timeframe", "-t", help="Bar size, such as 1h.", metavar="TIMEFRAME")]
+
+
+def new_app() -> typer.Typer:
+    """A command whose help is plain text and whose errors go to `ktrdr` itself."""
+    return typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+
+
+def listed(text: str | None) -> list[str] | None:
+    """The words between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()] if text else None

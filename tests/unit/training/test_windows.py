@@ -1,0 +1,131 @@
+"""Rows for learning: what is kept, where it is cut, and that nothing looks across a cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from ktrdr.errors import NoData
+from ktrdr.market.bars import Bars
+from ktrdr.market.timeframe import Timeframe
+from ktrdr.strategy.spec import Strategy
+from ktrdr.training.windows import Samples, Slice, build_samples
+
+HOUR = Timeframe("1h")
+START = datetime(2024, 1, 1, tzinfo=UTC)
+END = START + timedelta(hours=400)
+StrategyOf = Callable[..., Strategy]
+BarsOf = Callable[..., Bars]
+
+
+def samples(strategy: Strategy, *series: Bars, start: datetime = START, end: datetime = END) -> Samples:
+    return build_samples(strategy, {own.symbol: {own.timeframe: own} for own in series}, start, end)
+
+
+def hours(moment: str) -> int:
+    return round((datetime.fromisoformat(moment) - START) / timedelta(hours=1))
+
+
+def row_numbers(rows: Slice) -> list[int]:
+    return ((rows.time - np.datetime64("2024-01-01", "us")) // np.timedelta64(1, "h")).tolist()
+
+
+def test_rows_are_those_with_all_features_and_a_label(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    """400 bars less 2 of warm-up and 5 without a label; 1 % of 393 rows is an embargo of 4."""
+    found = samples(strategy_of(), bars_of())
+    assert found.rows == {"train": 270, "validation": 50, "test": 55}
+    assert found.split.embargo_rows == 4
+    assert found.split.purged_rows == 10
+    assert sum(found.rows.values()) + 2 * 4 + 10 == 393
+    assert row_numbers(found.train)[0] == 2
+    assert row_numbers(found.test)[-1] == 394
+
+
+def test_no_label_of_a_slice_reads_a_bar_of_the_next(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    found = samples(strategy_of(), bars_of())
+    assert row_numbers(found.train)[-1] + 5 < hours(found.split.train_end)
+    assert row_numbers(found.validation)[-1] + 5 < hours(found.split.validation_end)
+    assert row_numbers(found.validation)[0] == hours(found.split.validation_start) == hours(found.split.train_end) + 4
+    assert row_numbers(found.test)[0] == hours(found.split.test_start) == hours(found.split.validation_end) + 4
+
+
+def test_bars_that_come_later_change_nothing(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    end = START + timedelta(hours=300)
+    whole, cut = samples(strategy_of(), bars_of(), end=end), samples(strategy_of(), bars_of().between(None, end), end=end)
+    assert whole.digest() == cut.digest()
+    assert whole.bars == cut.bars
+    assert row_numbers(whole.test)[-1] == 294
+
+
+def test_a_bar_that_is_not_complete_at_the_end_is_not_read(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    middle = START + timedelta(hours=300, minutes=30)
+    assert row_numbers(samples(strategy_of(), bars_of(), end=middle).test)[-1] == 294
+
+
+def test_bars_before_the_start_are_warm_up_and_no_rows(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    found = samples(strategy_of(), bars_of(), start=START + timedelta(hours=100))
+    assert row_numbers(found.train)[0] == 100
+
+
+def test_raw_inputs_are_scaled_by_the_training_slice_alone(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    found = samples(strategy_of(), bars_of())
+    column = found.feature_ids.index("1h_roc_2_raw")
+    assert found.train.values[:, column].mean() == pytest.approx(0, abs=1e-5)
+    assert found.train.values[:, column].std() == pytest.approx(1, abs=1e-5)
+    assert abs(found.test.values[:, column].mean()) > 1e-3
+    assert list(found.scaling) == ["1h_roc_2_raw"]
+
+
+def test_each_row_has_the_features_and_the_label_of_its_own_bar(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    bars, found = bars_of(), samples(strategy_of(), bars_of())
+    for i, row in enumerate(row_numbers(found.validation)):
+        assert found.validation.targets[i] == bars.close[row + 5] / bars.close[row] - 1
+    how, column = found.scaling["1h_roc_2_raw"], found.feature_ids.index("1h_roc_2_raw")
+    row = row_numbers(found.test)[7]
+    raw = 100 * (bars.close[row] / bars.close[row - 2] - 1)
+    assert found.test.values[7, column] == pytest.approx((raw - how.offset) / how.scale, abs=1e-5)
+
+
+def test_every_symbol_is_cut_at_the_same_dates_and_keeps_its_own_labels(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    first, second = bars_of("AAA"), bars_of("BBB", count=300, seed=2)
+    found = samples(strategy_of("[AAA, BBB]"), first, second)
+    train_end = hours(found.split.train_end)
+    numbers = np.array(row_numbers(found.train))
+    assert (np.diff(numbers) < 0).sum() == 1  # one symbol after the other
+    assert numbers.max() == train_end - 6
+    turn = int(np.argmax(np.diff(numbers) < 0))
+    assert numbers[turn] == numbers[-1] == train_end - 6
+    row = numbers[turn + 1]
+    assert found.train.targets[turn + 1] == second.close[row + 5] / second.close[row] - 1
+    assert set(found.bars) == {"AAA 1h", "BBB 1h"}
+
+
+def test_classes_are_whole_numbers(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    found = samples(strategy_of(labels="{source: triple_barrier, max_holding_period: 5, vol_span: 20}"), bars_of())
+    assert found.task == "classification"
+    assert found.train.targets.dtype == np.int64
+    assert set(np.unique(found.train.targets)) <= {0, 1, 2}
+
+
+def test_the_split_of_the_strategy_is_kept(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    found = samples(strategy_of(more="data_split: {train: 0.5, validation: 0.25, test: 0.25}"), bars_of())
+    assert found.rows["train"] == 196 - 5
+
+
+def test_too_short_a_history_is_said_with_the_figures(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    with pytest.raises(NoData, match="AAA 1h has 40 bars from 2024-01-01 to 2024-01-02, small needs 50") as caught:
+        samples(strategy_of(), bars_of(), end=START + timedelta(hours=40))
+    assert "ktrdr data load AAA --timeframe 1h" in (caught.value.hint or "")
+
+
+def test_too_few_rows_are_said_with_the_figures(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    with pytest.raises(NoData, match="53 of 60 bars have all features and a label.*leaves 32 train, 2 validation, 7 test rows"):
+        samples(strategy_of(), bars_of(), end=START + timedelta(hours=60))
+
+
+def test_no_row_at_all_is_said(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    with pytest.raises(NoData, match="no row has all of its 4 features and a label"):
+        samples(strategy_of(labels="{source: forward_return, horizon: 500}"), bars_of())
