@@ -65,7 +65,8 @@ class Tried(Noun):
 
     number: int
     """From 1."""
-    strategy_hash: str
+    content_hash: str
+    """Of the strategy."""
     description: str
     symbol: str
     timeframe: str
@@ -74,6 +75,7 @@ class Tried(Noun):
     end: datetime
     sharpe_ratio: float | None = None
     """Annualised, after costs; None where it is not defined, `reason` says why."""
+    sharpe_per_bar: float | None = None
     total_trades: int = 0
     accuracy: float | None = None
     reason: str | None = None
@@ -129,10 +131,6 @@ OnTrial = Callable[[Tried], None]
 
 class Designer(Protocol):
     """Designs strategies and judges their results."""
-
-    @property
-    def needs_torch(self) -> bool:
-        """Whether designing trains networks."""
 
     def design(self, brief: Brief, bars: Bars, on_progress: OnProgress, on_trial: OnTrial) -> Design:
         """A strategy for the brief. `bars` end where its training ends."""

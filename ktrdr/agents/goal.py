@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ktrdr.errors import NoData
 from ktrdr.indicators.base import INDICATORS
+from ktrdr.market.sessions import CURRENCIES, asset_class
 from ktrdr.market.timeframe import SECONDS, Timeframe
 
 Family = Literal["momentum", "mean_reversion", "breakout", "volatility"]
@@ -35,7 +36,6 @@ LONG_SIZE = re.compile(
     re.IGNORECASE,
 )
 BAR_WORDS = {"hourly": "1h", "daily": "1d", "weekly": "1w"}
-CURRENCIES = {"AUD", "CAD", "CHF", "CNH", "EUR", "GBP", "JPY", "NOK", "NZD", "SEK", "USD"}
 PAIR = re.compile(r"\b([A-Za-z]{3})[/-]?([A-Za-z]{3})\b")
 CAPITALS = re.compile(r"\b[A-Z][A-Z0-9]{2,11}\b")
 NO_SYMBOLS = CURRENCIES | {"AND", "ANY", "BUY", "ETF", "FOREX", "GMT", "LONG", "NASDAQ", "NYSE", "OHLC", "SELL", "SHORT", "USA", "UTC"}
@@ -133,7 +133,7 @@ def _symbol(words: str, series: Sequence[SeriesLike]) -> str | None:
         pair = (base + quote).upper()
         if pair in known:
             return known[pair]
-        if {base.upper(), quote.upper()} <= CURRENCIES and base.upper() != quote.upper():
+        if asset_class(pair) == "fx":
             raise _no_bars(pair, None, series)
     if words.isupper():
         return None

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 import numpy as np
 
@@ -22,10 +21,12 @@ from ktrdr.market.bars import Bars
 class OfflineDesigner:
     """Evolution over indicators, labels and decision rules; the same seed and bars give the same strategy, byte for byte."""
 
-    needs_torch: ClassVar[bool] = True
-
     def design(self, brief: Brief, bars: Bars, on_progress: OnProgress, on_trial: OnTrial) -> Design:
-        """The best of `brief.candidates` strategies: among the sound ones the one with the highest Sharpe ratio after costs."""
+        """The best of `brief.candidates` strategies.
+
+        Among those that come farthest through the gates on the bars that score them, the one with the highest Sharpe
+        ratio after costs. Every candidate is reported as a trial, whatever became of it.
+        """
         ground = survey(brief, bars)
         random = np.random.default_rng(brief.seed)
         tried: list[Candidate] = []
@@ -73,17 +74,17 @@ def trials_of(tried: Sequence[Candidate], best: Candidate, ground: Ground) -> Tr
 
 
 def _so_far(tried: Sequence[Candidate], total: int) -> str:
-    found = max((c.rank for c in tried), default=(False, -np.inf))
+    found = max((c.rank for c in tried), default=(0, -np.inf))
     best = f", best Sharpe {found[1]:.2f}" if np.isfinite(found[1]) else ""
     return f"Candidate {min(len(tried) + 1, total)}/{total}{best}"
 
 
 def _notes(tried: Sequence[Candidate], best: Candidate, ground: Ground) -> tuple[str, ...]:
-    sound = sum(candidate.sound for candidate in tried)
+    informed, through = (sum(c.stages >= stage for c in tried) for stage in (1, 2))
     years = f"{best.tried.start:%Y-%m-%d} to {best.tried.end:%Y-%m-%d}"
-    notes = [f"{sound} of {len(tried)} candidates were sound: informed labels and enough trades on the scored bars ({years})."]
-    if not sound:
-        notes.append("As none was, the one with the best Sharpe ratio goes on; expect a gate to refuse it.")
+    notes = [f"Scored on {years}: {informed} of {len(tried)} candidates learned something, {through} of them would pass both gates there."]
+    if not through:
+        notes.append("As none would, the best of those that came farthest goes on; expect a gate to refuse it.")
     if ground.left_out:
         notes.append(f"The search read the newest {len(ground.bars):,} bars and left {ground.left_out:,} older ones out, to keep it short.")
     if not ground.shorts:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ktrdr.agents.designer import Brief, Tried
-from ktrdr.agents.gates import training_checks, verdict_of
+from ktrdr.agents.gates import backtest_checks, training_checks, verdict_of
 from ktrdr.agents.grammar import Gene, Genome, Random, draw, labels_for, mutate, partition, pool_of, strategy_of
 from ktrdr.backtest.costs import default_costs
 from ktrdr.backtest.run import run_backtest
@@ -70,13 +70,14 @@ class Candidate:
     tried: Tried
     sample: Sample | None
     """Of its returns on the scored bars."""
-    sound: bool
-    """Passed the training gate, was right more often than the majority class, and traded often enough."""
+    stages: int
+    """How far it would come in a cycle, judged on the scored bars: 0 not past the training gate, or no better than the
+    majority class; 1 not past the backtest gate, too few trades, or a loss; 2 through both."""
 
     @property
-    def rank(self) -> tuple[bool, float]:
-        """Sound ones first, then by Sharpe ratio."""
-        return self.sound, -np.inf if self.tried.sharpe_ratio is None else self.tried.sharpe_ratio
+    def rank(self) -> tuple[int, float]:
+        """Those that come farthest first, then by Sharpe ratio."""
+        return self.stages, -np.inf if self.tried.sharpe_ratio is None else self.tried.sharpe_ratio
 
 
 def survey(brief: Brief, bars: Bars) -> Ground:
@@ -117,14 +118,14 @@ def try_out(genome: Genome, number: int, ground: Ground, check: Callable[[], Non
     strategy = strategy_of(genome, ground.labels[genome.label], ground.words, ground.brief, ground.shorts)
     bars = ground.bars
     tried = Tried(
-        number=number, strategy_hash=strategy.content_hash, description=strategy.hypothesis or "", symbol=bars.symbol,
+        number=number, content_hash=strategy.content_hash, description=strategy.hypothesis or "", symbol=bars.symbol,
         timeframe=bars.timeframe.name, start=as_datetime(bars.time[0]), end=as_datetime(bars.known_at[-1]),
     )  # fmt: skip
     divided = strategy.model_copy(update={"training": strategy.training.model_copy(update={"data_split": SPLIT})})
     try:
         model = train_model(divided, {bars.symbol: {bars.timeframe: bars}}, tried.start, tried.end, lambda _: check(), lambda _: None)
     except (Invalid, NoData) as error:
-        return Candidate(genome, strategy, tried.model_copy(update={"reason": error.message}), None, sound=False)
+        return Candidate(genome, strategy, tried.model_copy(update={"reason": error.message}), None, stages=0)
     return _scored(genome, strategy, model, tried, ground)
 
 
@@ -136,11 +137,14 @@ def _scored(genome: Genome, strategy: Strategy, model: Model, tried: Tried, grou
     scores = model.predict(compute_features(strategy, {bars.timeframe: bars}, model.scaling))[first:]
     result = run_backtest(scored, decide(scores, strategy, scored.time).targets, default_costs(scored.symbol), CAPITAL)
     inputs, metrics = model.scores.gate_inputs(), result.metrics
-    passed, _ = verdict_of(training_checks(inputs, ground.brief.thresholds))
-    informed = passed and inputs["accuracy"] > inputs["majority_accuracy"]
+    informed, _ = verdict_of(training_checks(inputs, ground.brief.thresholds))
+    informed = informed and inputs["accuracy"] > inputs["majority_accuracy"]
+    tradable, _ = verdict_of(backtest_checks(metrics.model_dump(), ground.brief.thresholds))
+    tradable = tradable and metrics.total_trades >= LEAST_TRADES and (metrics.sharpe_ratio or 0.0) > 0
+    sample = sample_of(result.returns)
     measured = {
-        "start": as_datetime(scored.time[0]), "sharpe_ratio": metrics.sharpe_ratio, "total_trades": metrics.total_trades,
-        "accuracy": inputs["accuracy"], "reason": metrics.undefined.get("sharpe_ratio"),
+        "start": as_datetime(scored.time[0]), "sharpe_ratio": metrics.sharpe_ratio, "sharpe_per_bar": sample.sharpe if sample else None,
+        "total_trades": metrics.total_trades, "accuracy": inputs["accuracy"], "reason": metrics.undefined.get("sharpe_ratio"),
     }  # fmt: skip
-    sound = informed and metrics.total_trades >= LEAST_TRADES
-    return Candidate(genome, strategy, tried.model_copy(update=measured), sample_of(result.returns), sound)
+    stages = informed + (informed and tradable)
+    return Candidate(genome, strategy, tried.model_copy(update=measured), sample, stages)

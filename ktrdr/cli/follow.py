@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ktrdr.cli import results
-from ktrdr.cli.client import AsyncCLIClient, Notice
+from ktrdr.cli.client import ApiError, AsyncCLIClient, Notice
 from ktrdr.cli.output import Output
+from ktrdr.errors import KtrdrError
 from ktrdr.operations.model import Operation, Status
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ktrdr.cli.session import Session
 
 JSON = dict[str, Any]
+Heading = Callable[[Operation], list[str]]
 LINE_SECONDS = 1.0
 
 
@@ -33,12 +35,26 @@ class View(Protocol):
         """Leave the screen to what follows."""
 
 
-def start(session: Session, adapter: OperationAdapter, *, follow: bool) -> int:
+def start(session: Session, adapter: OperationAdapter, *, follow: bool, heading: Heading = results.started) -> int:
     """Start what the adapter describes, follow it if asked to, and return the exit code."""
-    return session.run(lambda client: followed(client, session.output, adapter) if follow else detached(client, session.output, adapter))
+    work = followed if follow else detached
+    return session.run(lambda client: work(client, session.output, adapter, heading))
 
 
-async def detached(client: AsyncCLIClient, output: Output, adapter: OperationAdapter) -> int:
+def start_research(session: Session, adapter: OperationAdapter, *, follow: bool) -> int:
+    """Start a research cycle; the reason of a refusal is the message."""
+    try:
+        return start(session, adapter, follow=follow)
+    except ApiError as error:
+        if error.details.get("triggered") is not False and error.status != 422:
+            raise
+        reason = error.details.get("reason") or error.message
+        busy = error.details.get("operation_id")
+        hint = f"ktrdr follow {busy}, or ktrdr cancel {busy}" if busy else error.hint
+        raise KtrdrError(f"Could not start research: {reason}", code=error.error_code, hint=hint, details=error.details) from None
+
+
+async def detached(client: AsyncCLIClient, output: Output, adapter: OperationAdapter, heading: Heading) -> int:
     """Start and say how to go on."""
     operation_id = await client.start_operation(adapter)
     operation = Operation.model_validate((await client.get(f"/operations/{operation_id}"))["data"])
@@ -47,14 +63,14 @@ async def detached(client: AsyncCLIClient, output: Output, adapter: OperationAda
             "operation_id": operation.operation_id, "operation_type": operation.operation_type,
             "status": "started", "metadata": operation.metadata,
         })  # fmt: skip
-    output.lines(results.started(operation))
+    output.lines(heading(operation))
     output.lines(["", f"  Follow live:    ktrdr follow {operation_id}", f"  Track progress: ktrdr status {operation_id}"])
     return 0
 
 
-async def followed(client: AsyncCLIClient, output: Output, adapter: OperationAdapter) -> int:
+async def followed(client: AsyncCLIClient, output: Output, adapter: OperationAdapter, heading: Heading) -> int:
     """Start and stay until the end; Ctrl+C cancels."""
-    screen = Screen(output, results.started)
+    screen = Screen(output, heading)
     try:
         final = await client.execute_operation(adapter, screen.show, on_notice=lambda notice: screen.notice(notice, adapter.noun))
     finally:
@@ -108,7 +124,7 @@ def exit_code(operation: Operation) -> int:
 class Screen:
     """Shows each change of one operation the way the output wants it."""
 
-    def __init__(self, output: Output, heading: Callable[[Operation], list[str]]) -> None:
+    def __init__(self, output: Output, heading: Heading) -> None:
         self._output = output
         self._heading = heading
         self._view: View | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from ktrdr.cli import results
 from ktrdr.operations.model import Operation
@@ -39,7 +39,7 @@ class OperationAdapter(ABC):
                 console.line(f"Counted {final_status['result_summary']['counted']} sheep")
     """
 
-    noun: ClassVar[str] = "Operation"
+    noun: str = "Operation"
     """What the work is called at the beginning of a sentence."""
 
     @abstractmethod
@@ -75,7 +75,7 @@ class TrainingOperationAdapter(OperationAdapter):
     end_date: str | None = None
     validation_split: float | None = None
     detailed_analytics: bool | None = None
-    noun = "Training"
+    noun = results.NOUNS["training"]
 
     def get_start_endpoint(self) -> str:
         """Where trainings start."""
@@ -94,9 +94,7 @@ class TrainingOperationAdapter(OperationAdapter):
 
     async def display_results(self, final_status: JSON, console: Output, http_client: AsyncCLIClient) -> None:
         """Scores beside their baselines, and where the model is."""
-        if final_status["status"] == "completed":
-            performance = await http_client.get(f"/trainings/{final_status['operation_id']}/performance")
-            console.lines(results.training(Operation.model_validate(final_status), performance.get("data", performance)))
+        console.lines(results.training(Operation.model_validate(final_status)))
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class BacktestingOperationAdapter(OperationAdapter):
     commission: float | None = None
     slippage: float | None = None
     model_path: str | None = None
-    noun = "Backtest"
+    noun = results.NOUNS["backtesting"]
 
     def get_start_endpoint(self) -> str:
         """Where backtests start."""
@@ -141,7 +139,7 @@ class DataLoadOperationAdapter(OperationAdapter):
     symbol: str
     options: JSON = field(default_factory=dict)
     """Timeframe, mode, provider, dates and the rest, as the API names them."""
-    noun = "Data load"
+    noun = results.NOUNS["data_load"]
 
     def get_start_endpoint(self) -> str:
         """Where loads start."""
@@ -169,7 +167,7 @@ class ResearchOperationAdapter(OperationAdapter):
     model: str | None = None
     options: JSON = field(default_factory=dict)
     """Designer, seed, number of candidates."""
-    noun = "Research"
+    noun = results.NOUNS["agent_research"]
 
     def get_start_endpoint(self) -> str:
         """Where research cycles start."""
@@ -194,7 +192,7 @@ class DummyOperationAdapter(OperationAdapter):
 
     duration: float
     iterations: int
-    noun = "Dummy"
+    noun = results.NOUNS["dummy"]
 
     def get_start_endpoint(self) -> str:
         """Where it starts."""
@@ -211,3 +209,27 @@ class DummyOperationAdapter(OperationAdapter):
     async def display_results(self, final_status: JSON, console: Output, http_client: AsyncCLIClient) -> None:
         """How far it came."""
         console.lines(results.dummy(Operation.model_validate(final_status)))
+
+
+@dataclass
+class ResumedOperationAdapter(OperationAdapter):
+    """Go on from a checkpoint, named by its own id or by its operation's."""
+
+    ident: str
+
+    def get_start_endpoint(self) -> str:
+        """Where it goes on, by the form of the id."""
+        return f"/{'checkpoints' if self.ident.startswith('chk_') else 'operations'}/{self.ident}/resume"
+
+    def get_start_payload(self) -> JSON:
+        """Nothing: the checkpoint says it all."""
+        return {}
+
+    def parse_start_response(self, response: JSON) -> str:
+        """The id of the new operation; the answer also tells what kind of work it is."""
+        self.noun = results.noun(response["operation_type"])
+        return str(response["operation_id"])
+
+    async def display_results(self, final_status: JSON, console: Output, http_client: AsyncCLIClient) -> None:
+        """What the operation shows when it was not resumed."""
+        console.lines(results.summary(Operation.model_validate(final_status)))

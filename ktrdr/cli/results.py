@@ -141,11 +141,70 @@ def figures(found: JSON) -> list[str]:
 
 def data_load(operation: Operation) -> list[str]:
     """Bars loaded, their range, the time it took, and what the provider had to say."""
-    found = operation.result_summary or {}
-    return []
+    found = operation.result_summary
+    if not found:
+        return []
+    return ["", "Data load results:", *block([
+        ("Symbol", f"{found.get('symbol')} {found.get('timeframe')}"), ("Provider", found.get("provider")),
+        ("Status", found.get("status")), ("Bars loaded", found.get("bars_loaded")),
+        ("Date range", f"{found.get('first')} to {found.get('last')}" if found.get("first") else None),
+        ("Time", duration(operation.duration_seconds)), ("Diagnosis", found.get("diagnosis")),
+    ]), *(f"  Warning: {warning}" for warning in operation.warnings)]  # fmt: skip
 
 
 def dummy(operation: Operation) -> list[str]:
     """How far it came."""
     progress = operation.progress
     return [f"  Completed {progress.steps_completed or 0}/{progress.steps_total or 0} iterations"]
+
+
+def research(operation: Operation) -> list[str]:
+    """The strategy in words, each gate with its figures, the backtest beside its benchmarks, and the verdict."""
+    found = operation.result_summary
+    if not found:
+        return []
+    lines = ["", f"Strategy: {found.get('strategy_name')}", *(f"  {line}" for line in found.get("strategy_in_words") or [])]
+    for gate in found.get("gates") or []:
+        lines += ["", f"{gate['gate'].capitalize()} gate: {'passed' if gate['passed'] else 'refused'}", *map(check_line, gate["checks"])]
+    tested = found.get("backtest")
+    if tested:
+        lines += ["", "Backtest, on bars that the design has not seen:", *figures(tested)]
+    else:
+        lines += ["", f"Backtest: none ({found.get('backtest_reason')})"]
+    return lines
+
+
+def check_line(check: JSON) -> str:
+    """One check of a gate: value, threshold, and what knowing nothing gives."""
+    return f"  {'ok' if check['passed'] else 'no':<3} {check['check']}: {check['value']} against {check['threshold']}"
+
+
+def dry_run(payload: JSON, check: JSON) -> list[str]:
+    """What a training would be given."""
+    return ["DRY RUN: nothing is started"]
+
+
+def validation(named: str, check: JSON) -> list[str]:
+    """Whether a strategy is valid, and every mistake with its place."""
+    return []
+
+
+def agent_status(answer: JSON) -> list[str]:
+    """The cycle that runs, or the last one."""
+    return []
+
+
+def agent_cancelled(answer: JSON) -> list[str]:
+    """That the cycle and its child were cancelled."""
+    child = answer.get("child_cancelled")
+    return [
+        "Cancellation requested",
+        "Research cycle cancelled!",
+        f"  Operation: {answer['operation_id']}",
+        *([f"  Child operation: {child}"] if child else []),
+    ]
+
+
+def agent_budget(answer: JSON) -> list[str]:
+    """What may be spent, was spent and is left."""
+    return block((name.replace("_", " ").capitalize(), value) for name, value in answer.items())

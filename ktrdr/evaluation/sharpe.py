@@ -44,9 +44,7 @@ def sample_of(returns: NDArray[np.float64]) -> Sample | None:
     if deviation <= 1e-12 * abs(mean) or deviation == 0:
         return None
     standard = (returns - mean) / returns.std()
-    return Sample(
-        sharpe=mean / deviation, periods=len(returns), skewness=float(np.mean(standard**3)), kurtosis=float(np.mean(standard**4))
-    )
+    return Sample(sharpe=mean / deviation, periods=len(returns), skewness=float(np.mean(standard**3)), kurtosis=float(np.mean(standard**4)))
 
 
 def psr(sample: Sample, benchmark: float = 0.0) -> float:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ktrdr.errors import Invalid
+from ktrdr.market.bars import Bars
+from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.predict import Architecture, Floats, Weights, outputs_of, softmax
 from ktrdr.models.scores import Part, Scores
-from ktrdr.strategy.features import Features, Scaling
+from ktrdr.strategy.features import Features, Scaling, compute_features
 from ktrdr.strategy.spec import Strategy
 
 JSON = dict[str, Any]
@@ -74,10 +77,14 @@ class Model:
         """Numbers that were learned."""
         return sum(array.size for array in self.weights.values())
 
+    def features(self, bars: Mapping[Timeframe, Bars]) -> Features:
+        """The inputs of every base bar, scaled as in training."""
+        return compute_features(self.strategy, bars, self.scaling)
+
     def predict(self, features: Features) -> Floats:
         """(n, 3) probabilities of buy, hold and sell, or (n, 1) forecast returns; NaN where a feature is not known.
 
-        The features must be scaled with this model's `scaling`. Raises Invalid where they are not the model's own.
+        Takes what `features` gives. Raises Invalid, naming the first difference, where the inputs are not the model's own.
         """
         check_features(self.feature_ids, features.ids)
         known = features.known

@@ -57,7 +57,8 @@ def fit(
         learner = _Learner(samples, strategy)
         state = resume or learner.begin()
         state.must_fit(learner.fingerprint)
-        learner.descent, training = Descent(strategy.training, state.weights, state.optimizer), strategy.training
+        learner.take_up(state)
+        training = strategy.training
         while state.course.epochs_run < training.epochs and not state.course.stopped:
             figures = learner.epoch(state.course, on_batch)
             course = state.course.after(figures, training.lr_scheduler, training.early_stopping)
@@ -126,11 +127,18 @@ class _Learner:
         weights = initial_weights(self.architecture, self.training.seed)
         self.descent = Descent(self.training, weights, {})
         initial, _ = self._evaluate(self.train)
+        if not np.isfinite(initial):
+            raise Invalid("some features are too large for a network", hint="give raw_indicator inputs `normalization: zscore`")
         if self.criterion.class_weights is None:  # a forecast is measured against forecasting zero
             targets = self.train[1]
             initial = self.criterion.judge(targets.new_zeros(len(targets), 1), targets).loss.item() / len(targets)
         course = Course(learning_rate=self.training.learning_rate, initial_loss=initial)
         return FitState(course, weights, weights, {}, self.fingerprint)
+
+    def take_up(self, state: FitState) -> None:
+        """Put a state's weights and optimizer in place; the order of the layers is the architecture's, not the file's."""
+        weights = {name: state.weights[name] for name in self.architecture.shapes()}
+        self.descent = Descent(self.training, weights, state.optimizer)
 
     def epoch(self, course: Course, on_batch: Callable[[BatchPosition], None]) -> EpochFigures:
         """Pass once over the training rows, then look at the validation rows."""

@@ -34,15 +34,15 @@ def cases(draw: st.DrawFn) -> Case:
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     jumpy = draw(st.sampled_from([0.001, 0.02, 0.4]))
     close = 100 * np.exp(np.cumsum(random.normal(0, jumpy, count)))
-    open = np.concatenate(([100.0], close[:-1])) * np.exp(random.normal(0, jumpy / 2, count))
-    high, low = np.maximum(open, close) * 1.001, np.minimum(open, close) * 0.999
+    opens = np.concatenate(([100.0], close[:-1])) * np.exp(random.normal(0, jumpy / 2, count))
+    high, low = np.maximum(opens, close) * 1.001, np.minimum(opens, close) * 0.999
     time = np.datetime64("2024-01-01", "us") + np.arange(count) * np.timedelta64(1, "h")
-    bars = Bars.checked("TEST", Timeframe("1h"), time, open=open, high=high, low=low, close=close, volume=np.ones(count))
+    bars = Bars.checked("TEST", Timeframe("1h"), time, open=opens, high=high, low=low, close=close, volume=np.ones(count))
     changes = random.random(count) < draw(st.sampled_from([0.05, 0.5]))
     wanted = random.integers(-1, 2, count)
     targets = wanted[np.maximum.accumulate(np.where(changes, np.arange(count), 0))].astype(np.int8)
     share = st.sampled_from([0.0, 0.0005, 0.02])
-    in_price = draw(st.sampled_from([0.0, 0.1])) * float(min(open.min(), close.min()))
+    in_price = draw(st.sampled_from([0.0, 0.1])) * float(min(opens.min(), close.min()))
     return Case(bars, targets, Costs(commission=draw(share), slippage=draw(share), spread=in_price))
 
 

@@ -16,7 +16,9 @@ app = new_app()
 Capital = Annotated[float | None, typer.Option("--capital", "-c", help="Money at the start.", metavar="MONEY")]
 Commission = Annotated[float | None, typer.Option(help="Share of the traded value, each way; default: by asset class.", metavar="SHARE")]
 Slippage = Annotated[float | None, typer.Option(help="Share of the price, each way; default: by asset class.", metavar="SHARE")]
-ModelPath = Annotated[str | None, typer.Option("--model-path", "-m", help="Folder of a model; default: the strategy's latest.", metavar="PATH")]
+ModelPath = Annotated[
+    str | None, typer.Option("--model-path", "-m", help="Folder of a model; default: the strategy's latest.", metavar="PATH")
+]
 SymbolOption = Annotated[str | None, typer.Option("--symbol", help="Default: the strategy's.", metavar="SYMBOL")]
 
 

@@ -10,11 +10,11 @@ from ktrdr.cli import follow as following
 from ktrdr.cli import tables
 from ktrdr.cli.operation_adapters import DataLoadOperationAdapter, given
 from ktrdr.cli.options import End, Start, Symbol, TimeframeOption, new_app
+from ktrdr.cli.output import block
 from ktrdr.cli.session import Session
 
 app = new_app()
 Provider = Annotated[str | None, typer.Option(help="Where from; default: the one that has the symbol.", metavar="NAME")]
-File = Annotated[str | None, typer.Option(help="The file to read, with --provider files.", metavar="PATH")]
 Mode = Annotated[str | None, typer.Option("--mode", "-m", help="tail (newest), backfill (older) or full.", metavar="MODE")]
 TradingHours = Annotated[bool, typer.Option("--trading-hours", help="Only bars within regular trading hours.")]
 Extended = Annotated[bool, typer.Option("--include-extended", help="With --trading-hours: extended hours too.")]
@@ -29,12 +29,12 @@ def data() -> None:
 @app.command()
 def load(
     ctx: typer.Context, symbol: Symbol, timeframe: TimeframeOption = None, mode: Mode = None, provider: Provider = None,
-    file: File = None, start: Start = None, end: End = None, trading_hours: TradingHours = False, include_extended: Extended = False,
+    start: Start = None, end: End = None, trading_hours: TradingHours = False, include_extended: Extended = False,
 ) -> None:  # fmt: skip
     """Load bars of a symbol, and watch it; Ctrl+C cancels."""
     session: Session = ctx.obj
     options = given(
-        timeframe=timeframe, mode=mode, provider=provider, file=absolute(file), start_date=start, end_date=end,
+        timeframe=timeframe, mode=mode, provider=provider, start_date=start, end_date=end,
         trading_hours_only=trading_hours or None, include_extended=include_extended or None,
     )  # fmt: skip
     raise typer.Exit(following.start(session, DataLoadOperationAdapter(symbol, options), follow=True))
@@ -47,3 +47,16 @@ def show(
 ) -> None:  # fmt: skip
     """Show the last bars of a symbol."""
     session: Session = ctx.obj
+    wanted = {
+        "start_date": start, "end_date": end, "trading_hours_only": trading_hours or None, "include_extended": include_extended or None,
+        "limit": rows,
+    }  # fmt: skip
+    tables.show_bars(session, symbol, timeframe, wanted)
+
+
+@app.command("range")
+def range_(ctx: typer.Context, symbol: Symbol, timeframe: TimeframeOption = None) -> None:
+    """Say from when to when there are bars of a symbol."""
+    session: Session = ctx.obj
+    found = session.get("/data/range", {"symbol": symbol, "timeframe": timeframe})["data"]
+    session.output.answer(found, block((name.replace("_", " ").capitalize(), value) for name, value in found.items()))

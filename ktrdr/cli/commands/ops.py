@@ -11,7 +11,9 @@ from ktrdr.cli.session import Session
 from ktrdr.cli.tables import operations
 
 app = new_app()
-StatusOption = Annotated[str | None, typer.Option("--status", "-s", help="pending, running, completed, failed or cancelled.", metavar="STATUS")]
+StatusOption = Annotated[
+    str | None, typer.Option("--status", "-s", help="pending, running, completed, failed or cancelled.", metavar="STATUS")
+]
 TypeOption = Annotated[str | None, typer.Option("--type", "-t", help="Such as training or agent_research.", metavar="TYPE")]
 Limit = Annotated[int, typer.Option("--limit", "-l", help="At most so many, newest first.", min=1, max=1000)]
 Active = Annotated[bool, typer.Option("--active", "-a", help="Only those that have not ended.")]

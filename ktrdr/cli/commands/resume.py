@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ktrdr.cli import follow as following
+from ktrdr.cli import results
 from ktrdr.cli.operation_adapters import ResumedOperationAdapter
 from ktrdr.cli.options import Follow, new_app
 from ktrdr.cli.session import Session
@@ -24,4 +25,4 @@ def resume(ctx: typer.Context, ident: CheckpointOrOperation, follow: Follow = Fa
     The work goes on as a new operation of the same type, which names the one it came from.
     """
     session: Session = ctx.obj
-    raise typer.Exit(following.start(session, ResumedOperationAdapter(ident), follow=follow))
+    raise typer.Exit(following.start(session, ResumedOperationAdapter(ident), follow=follow, heading=results.resumed))

@@ -36,6 +36,8 @@ def train(
     )
     if dry_run:
         check = session.post("/strategies/validate", adapter.strategy)
-        session.output.answer({"dry_run": True, **adapter.get_start_payload(), **check}, results.dry_run(adapter.get_start_payload(), check))
+        session.output.answer(
+            {"dry_run": True, **adapter.get_start_payload(), **check}, results.dry_run(adapter.get_start_payload(), check)
+        )
         raise typer.Exit(0 if check["valid"] else 1)
     raise typer.Exit(following.start(session, adapter, follow=follow))

@@ -36,6 +36,7 @@ def test_a_decision_is_filled_at_the_next_open_with_the_whole_equity() -> None:
     assert (trade.entry_time, trade.exit_time) == (datetime(2024, 1, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 3, tzinfo=UTC))
     assert (trade.entry_reason, trade.exit_reason, trade.bars_held) == ("signal", "signal", 2)
     assert result.equity.tolist() == [10_200.0, 10_300.0, 10_500.0, 10_600.0, 10_600.0]
+    assert result.returns.tolist() == pytest.approx([100 / 10_200, 200 / 10_300, 100 / 10_500, 0.0])
 
 
 def test_a_short_position_earns_when_prices_fall() -> None:

@@ -32,8 +32,8 @@ def trained(text: str = TEXT, seed: int = 1) -> Model:
     figures = SliceScores(rows=10, accuracy=0.5, loss=0.9)
     split = Split(train_end="a", validation_start="b", validation_end="c", test_start="d", embargo_rows=0, purged_rows=0)
     record = TrainingRecord(
-        symbols=("EURUSD",), timeframes=("1h",), start="a", end="z", split=split, seed=7, label={}, rows={}, bars={}, versions={}, threads=1,
-        cpu="any", epochs_run=1, best_epoch=1, stopped_early=False,
+        symbols=("EURUSD",), timeframes=("1h",), start="a", end="z", split=split, seed=7, label={}, rows={}, bars={}, versions={},
+        threads=1, cpu="any", epochs_run=1, best_epoch=1, stopped_early=False,
     )  # fmt: skip
     baselines = Baselines(majority_class="buy", majority_accuracy=0.4, majority_loss=1.0, shuffled_accuracy=0.3, class_shares={})
     scores = Scores(

@@ -39,7 +39,9 @@ def strategy_of() -> Callable[..., Strategy]:
     def build(symbols: str = "[AAA]", labels: str = "{source: forward_return, horizon: 5}", more: str = "") -> Strategy:
         forecast = "forward_return" in labels
         extra = (", loss: mse" if forecast else "") + (f", {more}" if more else "")
-        text = TEXT.format(symbols=symbols, decisions=REGRESSION if forecast else "{output_format: classification}", labels=labels, more=extra)
+        text = TEXT.format(
+            symbols=symbols, decisions=REGRESSION if forecast else "{output_format: classification}", labels=labels, more=extra
+        )
         return load_strategy(text, "test").strategy
 
     return build
@@ -52,9 +54,9 @@ def bars_of() -> Callable[..., Bars]:
     def build(symbol: str = "AAA", count: int = 400, seed: int = 1, start: str = "2024-01-01", timeframe: str = "1h") -> Bars:
         random, step = np.random.default_rng(seed), Timeframe(timeframe)
         close = 100 * np.exp(np.cumsum(random.normal(0, 0.01, count)))
-        open = np.concatenate(([100.0], close[:-1]))
+        opens = np.concatenate(([100.0], close[:-1]))
         time = np.datetime64(start, "us") + np.arange(count) * np.timedelta64(step.seconds, "s")
-        high, low = np.maximum(open, close) * 1.002, np.minimum(open, close) * 0.998
-        return Bars.checked(symbol, step, time, open=open, high=high, low=low, close=close, volume=np.ones(count))
+        high, low = np.maximum(opens, close) * 1.002, np.minimum(opens, close) * 0.998
+        return Bars.checked(symbol, step, time, open=opens, high=high, low=low, close=close, volume=np.ones(count))
 
     return build

@@ -122,7 +122,7 @@ def test_too_short_a_history_is_said_with_the_figures(strategy_of: StrategyOf, b
 
 
 def test_too_few_rows_are_said_with_the_figures(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
-    with pytest.raises(NoData, match="53 of 60 bars have all features and a label.*leaves 32 train, 2 validation, 7 test rows"):
+    with pytest.raises(NoData, match=r"53 of 60 bars have all features and a label.*leaves 32 train, 2 validation, 7 test rows"):
         samples(strategy_of(), bars_of(), end=START + timedelta(hours=60))
 
 

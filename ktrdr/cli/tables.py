@@ -1,0 +1,112 @@
+"""Lists as tables: which columns each has, and where its rows come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ktrdr.cli.mistakes import UsageMistake
+from ktrdr.cli.output import Output, age, duration, local_time, percent, size
+from ktrdr.cli.session import Session
+from ktrdr.errors import NoData
+from ktrdr.operations.model import Operation
+
+JSON = dict[str, Any]
+Column = tuple[str, Callable[[JSON], object]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One list of the backend."""
+
+    path: str
+    help: str
+    empty: str
+    columns: tuple[Column, ...]
+
+
+def field(name: str) -> Callable[[JSON], object]:
+    """The value of a row's field."""
+    return lambda row: row.get(name)
+
+
+LISTINGS = {
+    "strategies": Listing(
+        "/strategies", "Strategies known by name.", "No strategies found",
+        (("NAME", field("name")), ("SYMBOLS", field("symbols")), ("TIMEFRAMES", field("timeframes")), ("FROM", field("source")),
+         ("DESCRIPTION", field("description"))),
+    ),
+    "models": Listing(
+        "/models", "Trained models, newest first.", "No models found",
+        (("STRATEGY", field("strategy_name")), ("SYMBOLS", field("symbols")), ("TIMEFRAMES", field("timeframes")),
+         ("FROM", field("start")), ("TO", field("end")), ("ACCURACY", lambda row: percent(row.get("test_accuracy"))),
+         ("SIZE", lambda row: size(row.get("size_bytes"))), ("PATH", field("path"))),
+    ),
+    "checkpoints": Listing(
+        "/checkpoints", "Checkpoints that operations can go on from.", "No checkpoints found",
+        (("CHECKPOINT", field("checkpoint_id")), ("OPERATION", field("operation_id")), ("TYPE", field("operation_type")),
+         ("POSITION", field("position")), ("AGE", lambda row: age(row.get("created_at"))), ("SIZE", lambda row: size(row.get("size_bytes")))),
+    ),
+    "indicators": Listing(
+        "/indicators", "Indicators that a strategy may use.", "No indicators found",
+        (("NAME", field("name")), ("TYPE", field("category")), ("PARAMETERS", field("parameters")), ("DESCRIPTION", field("description"))),
+    ),
+    "symbols": Listing(
+        "/symbols", "Symbols with bars on this machine.", "No symbols found",
+        (("SYMBOL", field("symbol")), ("TIMEFRAME", field("timeframe")), ("PROVIDER", field("provider")), ("BARS", field("bars")),
+         ("FIRST", field("first")), ("LAST", field("last")), ("BUNDLED", field("bundled"))),
+    ),
+    "trials": Listing(
+        "/trials", "Every candidate that was ever scored, newest first.", "No trials found",
+        (("WHEN", lambda row: local_time(row["recorded_at"])), ("KIND", field("kind")), ("SYMBOL", field("symbol")),
+         ("TIMEFRAME", field("timeframe")), ("FROM", lambda row: day(row["start"])), ("TO", lambda row: day(row["end"])),
+         ("SCORE", field("score")), ("REASON", field("reason")), ("STRATEGY", lambda row: row["content_hash"][:8])),
+    ),
+}  # fmt: skip
+
+
+def show_listing(output: Output, listing: Listing, rows: list[JSON]) -> None:
+    """A list as a table."""
+    cells = [[read(row) for _, read in listing.columns] for row in rows]
+    output.table(rows, [heading for heading, _ in listing.columns], cells, listing.empty)
+
+
+def operations(output: Output, page: JSON, which: str) -> None:
+    """A page of operations."""
+    found = [Operation.model_validate(record) for record in page["data"]]
+    output.table(
+        page["data"],
+        ["ID", "TYPE", "STATUS", "PROGRESS", "CHECKPOINT", "SYMBOL", "STARTED", "DURATION"],
+        [
+            [
+                one.operation_id, one.operation_type, "cancelling" if one.cancelling and not one.status.ended else one.status.value,
+                f"{one.progress.percentage:.0f} %", one.checkpoint and one.checkpoint.position, one.metadata.get("symbol"),
+                local_time(one.started_at), duration(one.duration_seconds),
+            ]
+            for one in found
+        ],
+        f"No {which}operations found",
+    )  # fmt: skip
+    if len(found) < page["total_count"]:
+        output.line(f"{len(found)} of {page['total_count']} operations; --limit shows more")
+
+
+def show_bars(session: Session, symbol: str, timeframe: str | None, wanted: JSON) -> None:
+    """The last bars of a symbol; its only timeframe where none is named."""
+    symbol = symbol.upper()
+    timeframe = timeframe or only_timeframe(session, symbol)
+    found = session.get(f"/data/{symbol}/{timeframe}", wanted)["data"]
+    rows = [[date, *figures] for date, figures in zip(found["dates"], found["ohlcv"], strict=True)]
+    headings = ["TIME (UTC)", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME"]
+    session.output.table(found, headings, rows, f"No bars of {symbol} {timeframe} in this range")
+
+
+def only_timeframe(session: Session, symbol: str) -> str:
+    """The timeframe of a symbol that has one."""
+    known = sorted({row["timeframe"] for row in session.get("/symbols")["data"] if row["symbol"] == symbol})
+    if not known:
+        raise NoData(f"there are no bars of {symbol}", hint=f"ktrdr list symbols; ktrdr data load {symbol} --timeframe 1h")
+    if len(known) > 1:
+        raise UsageMistake(f"{symbol} has bars of {', '.join(known)}", hint=f"name one: ktrdr show {symbol} {known[0]}")
+    return str(known[0])

@@ -1,0 +1,117 @@
+"""What kinds are given and how it is checked before a row is written: a strategy, dates, bars."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ktrdr.errors import Invalid, NoData
+from ktrdr.market.bars import Bars
+from ktrdr.market.timeframe import Timeframe
+from ktrdr.operations.job import Job
+from ktrdr.stores.bars import load_command
+from ktrdr.strategy.load import Loaded, load_strategy
+from ktrdr.strategy.sections import moment
+from ktrdr.strategy.spec import Strategy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ktrdr.kinds.base import Workspace
+    from ktrdr.stores.bars import Series
+
+JSON = dict[str, Any]
+Range = tuple[datetime, datetime]
+
+
+def given_strategy(workspace: Workspace, name: str | None, text: str | None, source: str | None) -> Loaded:
+    """The strategy that was given as text, or the stored one of that name."""
+    if text is not None:
+        return load_strategy(text, source or name or "the given strategy")
+    if name is None:
+        raise Invalid("no strategy was given", hint="name one: ktrdr list strategies")
+    stored = workspace.strategies.read(name)
+    return load_strategy(stored.text, str(stored.path))
+
+
+def given_range(start: str | None, end: str | None, default: tuple[datetime | None, datetime | None], what: str) -> Range:
+    """The dates that were given, each else the default's; `what` names them in messages."""
+    first = _moment(start, "start") if start else default[0]
+    last = _moment(end, "end") if end else default[1]
+    if first is None or last is None:
+        missing = " and ".join(name for name, value in (("start", first), ("end", last)) if value is None)
+        raise Invalid(f"{what} needs dates, and neither you nor the strategy says its {missing}", hint="add --start and --end, such as --start 2012-01-01")
+    if first >= last:
+        raise Invalid(
+            f"{what} from {first:%Y-%m-%d} to {last:%Y-%m-%d}: the start is not before the end", hint="give the earlier date as --start"
+        )
+    return first, last
+
+
+def _moment(text: str, which: str) -> datetime:
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise Invalid(f"the {which} date {error}", hint="dates are UTC, such as 2012-01-01 or 2012-01-01T12:00:00Z") from None
+
+
+def require_bars(workspace: Workspace, symbol: str, timeframe: Timeframe, dates: Range) -> Series:
+    """The stored series, if it has any bar in the dates; else NoData with its range and how to load more."""
+    series = workspace.bars.find(symbol, timeframe)
+    start, end = dates
+    if end <= series.first or start > series.last:
+        raise NoData(
+            f"{series.symbol} {timeframe}: bars run {series.first:%Y-%m-%d} to {series.last:%Y-%m-%d}, asked for {start:%Y-%m-%d} to {end:%Y-%m-%d}",
+            hint=load_command(series.symbol, timeframe, start, end),
+            details={"symbol": series.symbol, "timeframe": timeframe.name, "first": series.first.isoformat(), "last": series.last.isoformat()},
+        )
+    return series
+
+
+def read_bars(workspace: Workspace, strategy: Strategy, end: datetime) -> dict[str, dict[Timeframe, Bars]]:
+    """All bars of a strategy's symbols and timeframes before `end`; the older ones serve as warm-up."""
+    return {symbol: {tf: workspace.bars.read(symbol, tf, None, end) for tf in strategy.timeframes} for symbol in strategy.symbols}
+
+
+def warn_of_gaps(job: Job, bars: Mapping[str, Mapping[Timeframe, Bars]], dates: Range) -> None:
+    """Warn where a series does not reach as far as the dates."""
+    start, end = dates
+    for symbol, own in bars.items():
+        for timeframe, series in own.items():
+            first, last = series.time[0].item(), series.known_at[-1].item()
+            if first > start.replace(tzinfo=None):
+                job.warn(f"{symbol} {timeframe}: bars begin on {first:%Y-%m-%d}, asked from {start:%Y-%m-%d}")
+            if (end.replace(tzinfo=None) - last).days >= MISSING_DAYS:
+                job.warn(f"{symbol} {timeframe}: bars end on {last:%Y-%m-%d}, asked until {end:%Y-%m-%d}")
+
+
+MISSING_DAYS = 5
+"""So many days without bars before the end are more than a long weekend."""
+
+
+class Saver:
+    """Writes checkpoints of a job: the first as soon as there is a state, then one in a while, and the last on request."""
+
+    def __init__(self, job: Job, workspace: Workspace) -> None:
+        self._job, self._workspace = job, workspace
+        self._written_at: float | None = None
+        self._pending: Callable[[], None] | None = None
+
+    def offer(self, position: str, parts: Callable[[], tuple[JSON, Mapping[str, NDArray[Any]]]]) -> None:
+        """A state to go on from; written if the last one was written long enough ago."""
+
+        def write() -> None:
+            state, tensors = parts()
+            self._job.checkpoint(self._workspace.checkpoints.write(self._job.operation_id, position, state, tensors))
+            self._written_at, self._pending = time.monotonic(), None
+
+        self._pending = write
+        if self._written_at is None or time.monotonic() - self._written_at >= self._workspace.settings.checkpoint_seconds:
+            write()
+
+    def flush(self) -> None:
+        """Write the newest state, if it was not written yet."""
+        if self._pending is not None:
+            self._pending()

@@ -1,0 +1,52 @@
+"""Small SQLite files that several processes share."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ktrdr.errors import Unavailable
+
+BUSY_SECONDS = 5.0
+"""How long a writer waits for another one."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """One file with its tables; made when it is first opened."""
+
+    path: Path
+    noun: str
+    """What it is called in an error."""
+    schema: str
+    """Statements that may be run again and again."""
+    hint: str
+    """What to do when the file cannot be used."""
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection for looking."""
+        with self._open() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A connection in one transaction: all of it is kept, or, after an error, nothing."""
+        with self._open() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+                if not connection.execute("PRAGMA user_version").fetchone()[0]:
+                    connection.execute("PRAGMA journal_mode = WAL")
+                    connection.executescript(f"BEGIN IMMEDIATE; {self.schema} PRAGMA user_version = 1; COMMIT;")
+                yield connection
+        except (OSError, sqlite3.Error) as broken:
+            raise Unavailable(f"{self.noun} at {self.path} cannot be used: {broken}", hint=self.hint) from broken

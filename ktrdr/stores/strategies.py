@@ -1,0 +1,115 @@
+"""Strategy documents on disk: those of the home, then those that come with the product."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ktrdr.errors import Conflict, Invalid, NotFound
+from ktrdr.sample import FOLDER
+from ktrdr.stores import atomic
+
+BUNDLED = FOLDER / "strategies"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+JSON = dict[str, Any]
+Source = Literal["home", "bundled"]
+
+
+@dataclass(frozen=True)
+class StrategyFile:
+    """Where a strategy document is."""
+
+    name: str
+    source: Source
+    path: Path
+
+
+@dataclass(frozen=True)
+class StrategyText:
+    """A strategy document as it was written."""
+
+    name: str
+    text: str
+    source: Source
+    path: Path
+
+
+StrategyFiles = list[StrategyFile]
+
+
+class StrategyStore:
+    """Strategies by name; one of the home hides a bundled one of the same name."""
+
+    def __init__(self, home_strategies: Path) -> None:
+        self.root = home_strategies
+
+    def list(self) -> StrategyFiles:
+        """All strategies, by name."""
+        found: dict[str, StrategyFile] = {}
+        places: tuple[tuple[Source, Path], ...] = (("bundled", BUNDLED), ("home", self.root))
+        for source, folder in places:
+            for path in folder.glob("*.yaml"):
+                if NAME.fullmatch(path.stem):
+                    found[path.stem] = StrategyFile(path.stem, source, path)
+        return [found[name] for name in sorted(found)]
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all strategies, sorted."""
+        return tuple(file.name for file in self.list())
+
+    def read(self, name: str) -> StrategyText:
+        """The document called `name`, or NotFound with the nearest name."""
+        wanted = checked_name(name)
+        for file in self.list():
+            if file.name == wanted:
+                return StrategyText(file.name, file.path.read_text(encoding="utf-8"), file.source, file.path)
+        near = difflib.get_close_matches(wanted, self.names(), n=1, cutoff=0.5)
+        raise NotFound(
+            f"there is no strategy called {wanted!r}",
+            hint=(f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(self.names())}",
+            details={"nearest": near[0] if near else None},
+        )
+
+    def save(self, name: str, text: str) -> Path:
+        """Write a new document to the home; saving the same text again does nothing, another text is a Conflict."""
+        path = self.root / f"{checked_name(name)}.yaml"
+        if name not in self.names():
+            self.root.mkdir(parents=True, exist_ok=True)
+            if atomic.create(path, text.encode()):
+                return path
+        there = self.read(name)
+        if there.text != text:
+            raise Conflict(
+                f"there is another strategy called {name!r} ({there.source}: {there.path})",
+                hint="save it under a new name",
+                details={"name": name},
+            )
+        return there.path
+
+    def save_assessment(self, name: str, assessment: JSON) -> Path:
+        """Write what was made of a strategy's results to `{name}/assessment.json`, in the place of an earlier one."""
+        path = self._assessment(name)
+        atomic.write(path, (json.dumps(assessment, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
+        return path
+
+    def assessment(self, name: str) -> JSON | None:
+        """What was last made of a strategy's results."""
+        path = self._assessment(name)
+        if not path.exists():
+            return None
+        found: JSON = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    def _assessment(self, name: str) -> Path:
+        return self.root / checked_name(name) / "assessment.json"
+
+
+def checked_name(name: str) -> str:
+    """A name that stays inside the store's folder, or Invalid."""
+    if not NAME.fullmatch(name):
+        raise Invalid(f"{name!r} cannot name a strategy", hint="1 to 64 letters, digits, _ and -, beginning with a letter or digit")
+    return name
