@@ -26,7 +26,8 @@ class Registry(Generic[T]):
     def add(self, cls: C) -> C:
         """Register a class under the name of its file; use as a decorator."""
         name = cls.__module__.rpartition(".")[2]
-        if self._items.setdefault(name, cls) is not cls:
+        known: type[Any] = self._items.setdefault(name, cls)
+        if known is not cls:
             raise TypeError(f"{cls.__module__} registers two classes; one {self.noun} is one file")
         return cls
 

@@ -59,7 +59,8 @@ def operation(**changes: Any) -> JSON:
             "percentage": 41.5, "current_step": "Epoch 5/10 · Batch 120/500", "steps_completed": 4, "steps_total": 10,
             "items_processed": 2120, "items_total": 5000,
             "context": {
-                "epoch_index": 5, "total_epochs": 10, "batch_number": 120, "batch_total_per_epoch": 500, "resource_usage": {"gpu_used": False},
+                "epoch_index": 5, "total_epochs": 10, "batch_number": 120, "batch_total_per_epoch": 500,
+                "resource_usage": {"gpu_used": False},
             },
         },
         "metadata": {
@@ -102,7 +103,7 @@ class Api:
         last = records[-1]
         ident = last["operation_id"]
         begun = {"operation_id": ident, "operation_type": last["operation_type"], "status": "pending"}
-        self.on("POST", path, Answer(202, {"success": True, "operation_id": ident, "data": begun}))
+        self.on("POST", path, Answer(202, {"success": True, **begun, "data": begun}))
         self.tell(*records, until=until, drop=drop)
 
     def tell(self, *records: JSON, until: threading.Event | None = None, drop: int | None = None) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from ktrdr.agents.designer import Assessment, Noun, Trials
+from ktrdr.agents.designer import Assessment, Noun, Trials, Verdict
+from ktrdr.agents.goal import Goal
 from ktrdr.errors import CycleError, Invalid, WorkerError
 from ktrdr.labels.base import Label
 
@@ -105,13 +106,23 @@ def gate_name(phase: Phase) -> str:
     return {TRAINING: "training", BACKTESTING: "backtest"}[phase]
 
 
+class Plan(Noun):
+    """What a cycle is about, settled before it begins."""
+
+    goal: Goal | None
+    """None where a strategy was given."""
+    symbol: str
+    timeframe: str
+    dates: Dates
+
+
 class CycleResult(Noun):
     """Everything a cycle came to, however far it came."""
 
-    success: bool
-    verdict: str
-    """`promising`, `mediocre`, `poor`, or `no edge` where a gate refused it."""
-    verdict_reason: str
+    success: bool = False
+    verdict: Verdict | Literal["no edge"] = "no edge"
+    """`no edge` where a gate refused the strategy, else what the assessment says."""
+    verdict_reason: str = ""
     goal: str | None
     understood: str | None
     """What was understood of the goal, and which defaults were taken."""
@@ -119,11 +130,12 @@ class CycleResult(Noun):
     strategy_in_words: tuple[str, ...]
     designed_by: str
     dates: Dates
-    gates: tuple[JSON, ...]
+    gates: tuple[JSON, ...] = ()
     training: JSON | None = None
+    """Scores and baselines."""
     backtest: JSON | None = None
     """`metrics` and `benchmarks`, or None and `backtest_reason`."""
-    backtest_reason: str | None = None
+    backtest_reason: str | None = "the cycle did not come so far"
     assessment: Assessment | None = None
     trials: Trials
     costs: str | None = None
@@ -132,17 +144,49 @@ class CycleResult(Noun):
     files: dict[str, str]
     """What was written, by kind."""
     notes: tuple[str, ...] = ()
-    next: tuple[str, ...]
+    next: tuple[str, ...] = ()
     """Commands to go on with."""
+
+    def trained(self, result: JSON) -> CycleResult:
+        """With the result of the training."""
+        kept = ("test_metrics", "baselines", "gate_inputs", "epochs_run", "data_summary")
+        training = {name: result[name] for name in kept}
+        return self._with(training=training, model_path=result["model_path"], files=self.files | {"model": result["model_path"]})
+
+    def tested(self, result: JSON) -> CycleResult:
+        """With the result of the backtest."""
+        left_out = ("files", "model_path", "strategy_name")
+        backtest = {name: value for name, value in result.items() if name not in left_out}
+        return self._with(backtest=backtest, backtest_reason=None, costs=result["costs"]["sentence"], files=self.files | result["files"])
+
+    def gated(self, report: JSON) -> CycleResult:
+        """With what a gate said; a refusal is the end of the cycle and its verdict."""
+        gated = self._with(gates=(*self.gates, report))
+        if report["passed"]:
+            return gated
+        reason = f"the {report['gate']} gate refused it: {report['reason']}"
+        untested = reason if self.backtest is None else None
+        return gated._with(verdict_reason=reason, backtest_reason=untested, next=next_commands(self.strategy_name, self.goal, passed=False))
+
+    def assessed(self, assessment: Assessment, path: str) -> CycleResult:
+        """With the assessment, which gives the verdict."""
+        why = assessment.strengths if assessment.verdict == "promising" else assessment.weaknesses
+        return self._with(
+            success=True, verdict=assessment.verdict, verdict_reason="; ".join(why), assessment=assessment,
+            files=self.files | {"assessment": path}, next=next_commands(self.strategy_name, self.goal, passed=True),
+        )  # fmt: skip
 
     def as_dict(self) -> JSON:
         """The result as the operation shows it."""
         return self.model_dump(mode="json")
 
+    def _with(self, **changes: Any) -> CycleResult:
+        return self.model_copy(update=changes)
 
-def next_commands(strategy_name: str, verdict: str, goal: str | None) -> tuple[str, ...]:
+
+def next_commands(strategy_name: str, goal: str | None, *, passed: bool) -> tuple[str, ...]:
     """What a user may want to do with a result."""
-    if verdict == "no edge":
-        again = f'ktrdr research "{goal}" --seed <another seed>' if goal else 'ktrdr research "<another goal>"'
-        return (f"ktrdr show features {strategy_name}", again)
-    return (f"ktrdr show features {strategy_name}", f"ktrdr backtest {strategy_name} --start <date> --end <date> --follow")
+    look = f"ktrdr show features {strategy_name}"
+    if passed:
+        return look, f"ktrdr backtest {strategy_name} --symbol <another symbol> --start <date> --end <date> --follow"
+    return look, f'ktrdr research "{goal or "<a goal>"}" --seed <another seed> --follow'

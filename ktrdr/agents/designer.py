@@ -115,7 +115,6 @@ class AssessmentContext(Noun):
 
     strategy_name: str
     strategy_text: str
-    hypothesis: str | None
     gates: tuple[JSON, ...]
     training: JSON
     """Figures of the training, with their baselines."""

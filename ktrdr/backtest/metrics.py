@@ -68,9 +68,7 @@ class Metrics(BaseModel):
 def returns_of(equity: Floats) -> Floats:
     """Simple returns from close to close: equity[t] / equity[t-1] - 1; 0 where nothing changed, also after ruin."""
     change = np.diff(equity)
-    returns = np.zeros(len(change))
-    np.divide(change, equity[:-1], out=returns, where=change != 0)
-    return returns
+    return np.divide(change, equity[:-1], out=change, where=change != 0)
 
 
 def elapsed_years(time: Times) -> float:
@@ -115,9 +113,10 @@ def sortino_ratio(returns: Floats, bars_per_year: float) -> Figure:
 
 def drawdowns(equity: Floats, capital: float) -> tuple[float, float]:
     """The largest fall from a peak, in money and as a share of its peak; the capital is the first peak."""
-    peak = np.maximum(np.maximum.accumulate(equity), capital)
+    peak = np.maximum.accumulate(equity)
+    np.maximum(peak, capital, out=peak)
     fall = peak - equity
-    return float(fall.max()), float((fall / peak).max())
+    return float(fall.max()), float(np.divide(fall, peak, out=fall).max())
 
 
 def measure(equity: Floats, time: Times, capital: float, *, net: Floats, bars_held: NDArray[np.int64], total_costs: float) -> Metrics:

@@ -82,8 +82,8 @@ def simulate(
         if on_chunk is not None:
             on_chunk(last, n)
         if on_state is not None:
-            on_state(_so_far(last, book, marks, ledger))
-    return _so_far(n, book, marks, ledger)
+            on_state(Simulation(last, book, np.array(marks[:last]), _filled(book, ledger)))
+    return Simulation(n, book, np.asarray(marks), _filled(book, ledger))
 
 
 def _room_for_trades(targets: Targets) -> Ledger:
@@ -92,9 +92,10 @@ def _room_for_trades(targets: Targets) -> Ledger:
     return Ledger(**{name: np.zeros(most, dtype) for name, dtype in COLUMNS.items()})
 
 
-def _so_far(done: int, book: Book, marks: Any, ledger: Ledger) -> Simulation:
+def _filled(book: Book, ledger: Ledger) -> Ledger:
+    """A copy of the entries made so far."""
     trades = book.trades + (book.side != 0)
-    return Simulation(done, book, np.array(marks[:done], dtype=np.float64), Ledger(*(column[:trades].copy() for column in ledger)))
+    return Ledger(*(column[:trades].copy() for column in ledger))
 
 
 def _check(open: Floats, close: Floats, targets: Targets, rates: Rates, capital: float) -> None:
@@ -104,7 +105,7 @@ def _check(open: Floats, close: Floats, targets: Targets, rates: Rates, capital:
         raise Invalid(
             f"a backtest needs at least 2 bars, there are {len(close)}", hint="a decision on one bar is filled at the open of the next"
         )
-    if np.any((targets < -1) | (targets > 1)):
+    if targets.min() < -1 or targets.max() > 1:
         raise Invalid(f"a target is -1, 0 or 1, bar {int(np.argmax(np.abs(targets) > 1))} has another value")
     if not (np.isfinite(capital) and capital > 0):
         raise Invalid(f"the capital must be a positive amount, is {capital}")

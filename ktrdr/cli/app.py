@@ -35,7 +35,7 @@ COMMANDS = (
     Command("checkpoints", "Operations", "Show or delete a checkpoint."),
     Command("workers", "Operations", "Show where operations run."),
     Command("dummy", "Operations", "Run an operation that only counts, to try things out."),
-    Command("list", "Look", "List strategies, models, checkpoints, indicators, symbols or trials."),
+    Command("list", "Look", "List strategies, models, checkpoints, symbols and more."),
     Command("show", "Look", "Show a symbol's bars, or a strategy's features."),
     Command("validate", "Look", "Check a strategy and explain every mistake."),
     Command("data", "Data", "Load bars, show them, and say what range there is."),
@@ -46,10 +46,10 @@ COMMANDS = (
 )
 
 FLAGS = (
-    ("--json", "Print JSON and nothing else on stdout; with --follow one object a line."),
+    ("--json", "Print JSON alone on stdout; with --follow one object a line."),
     ("-v, --verbose", "Print detailed logs on stderr."),
     ("-q, --quiet", "Print the result and errors only."),
-    ("--url URL", "Talk to this backend; none is started then. [env: KTRDR_API_URL]"),
+    ("--url URL", "Talk to this backend, start none. [env: KTRDR_API_URL]"),
     ("--port PORT", "Talk to the backend at this port of this machine."),
     ("--version", "Print the version."),
     ("--help", "Print this, or a command's own help."),
@@ -154,22 +154,26 @@ def global_flags(words: Sequence[str]) -> tuple[Flags, list[str]]:
     """The flags that may stand anywhere, and the words without them; nothing is taken after `--`."""
     from ktrdr.cli.mistakes import UsageMistake
 
-    flags, rest, left = Flags(), [], list(words)
-    switches = {"--json": "json", "--verbose": "verbose", "-v": "verbose", "--quiet": "quiet", "-q": "quiet"}
+    flags, left = Flags(), list(words)
+    rest: list[str] = []
     while left:
         word = left.pop(0)
         name, equals, value = word.partition("=")
         if word == "--":
             return flags, [*rest, word, *left]
-        if word in switches:
-            flags = flags._replace(**{switches[word]: True})
+        if word == "--json":
+            flags = flags._replace(json=True)
+        elif word in ("-v", "--verbose"):
+            flags = flags._replace(verbose=True)
+        elif word in ("-q", "--quiet"):
+            flags = flags._replace(quiet=True)
         elif name in ("--url", "--port"):
             if not equals and not left:
                 raise UsageMistake(f"{name} needs a value", hint="ktrdr --help")
             value = value if equals else left.pop(0)
             if name == "--port" and not (value.isdecimal() and int(value) <= 65535):
                 raise UsageMistake(f"{value!r} is no port", hint="a port is a number up to 65535")
-            flags = flags._replace(**{"port": int(value)} if name == "--port" else {"url": value})
+            flags = flags._replace(port=int(value)) if name == "--port" else flags._replace(url=value)
         else:
             rest.append(word)
     return flags, rest

@@ -18,17 +18,44 @@ class Dashboard:
     """What runs, where, on which data, and what it may cost."""
 
     operations: dict[str, int]
-    workers: int
-    busy: int
-    series: int
-    symbols: int
+    workers: list[JSON]
+    series: list[JSON]
     budget: JSON
     health: JSON
 
     def as_dict(self) -> JSON:
         """The dashboard as JSON."""
         return {
-            "operations": self.operations, "workers": self.workers, "workers_busy": self.busy,
-            "data": {"symbols": self.symbols, "series": self.series}, "ib": self.health.get("ib"), "budget": self.budget,
-            "version": self.health.get("version"),
-        }  # fmt: skip
+            "operations": self.operations,
+            "workers": len(self.workers),
+            "workers_busy": len(self.busy),
+            "data": {"symbols": len({row["symbol"] for row in self.series}), "series": len(self.series)},
+            "budget": self.budget,
+            "backend": self.health,
+        }
+
+    @property
+    def busy(self) -> list[JSON]:
+        """Workers with an operation."""
+        return [worker for worker in self.workers if worker.get("operation_id")]
+
+    def lines(self) -> list[str]:
+        """The dashboard for people."""
+        counts = ", ".join(f"{count} {name}" for name, count in self.operations.items())
+        return block([
+            ("Operations", counts),
+            ("Workers", f"{len(self.workers)}, {len(self.busy)} busy"),
+            ("Data", f"{len(self.series)} series of {len({row['symbol'] for row in self.series})} symbols"),
+        ])  # fmt: skip
+
+
+async def look(client: AsyncCLIClient) -> Dashboard:
+    """Ask the backend for all of it; it counts the operations over all rows."""
+    *pages, workers, symbols, budget, health = await asyncio.gather(
+        *(client.get("/operations", {"status": status, "limit": 1}) for status in COUNTED),
+        *(client.get(path) for path in ("/workers", "/symbols", "/agent/budget", "/health")),
+    )
+    return Dashboard(
+        {status: page["total_count"] for status, page in zip(COUNTED, pages, strict=True)}, workers["data"]["workers"], symbols["data"],
+        budget, health.get("data", health),
+    )  # fmt: skip

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ktrdr.cli import results
 from ktrdr.cli.client import ApiError, AsyncCLIClient, Notice
+from ktrdr.cli.mistakes import UsageMistake
 from ktrdr.cli.output import Output
-from ktrdr.errors import KtrdrError
+from ktrdr.errors import Invalid, KtrdrError
 from ktrdr.operations.model import Operation, Status
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 Heading = Callable[[Operation], list[str]]
 LINE_SECONDS = 1.0
+PARTIAL = 3
 
 
 class View(Protocol):
@@ -35,16 +37,26 @@ class View(Protocol):
         """Leave the screen to what follows."""
 
 
-def start(session: Session, adapter: OperationAdapter, *, follow: bool, heading: Heading = results.started) -> int:
+def begin(session: Session, adapter: OperationAdapter, *, follow: bool, heading: Heading) -> int:
     """Start what the adapter describes, follow it if asked to, and return the exit code."""
     work = followed if follow else detached
     return session.run(lambda client: work(client, session.output, adapter, heading))
 
 
-def start_research(session: Session, adapter: OperationAdapter, *, follow: bool) -> int:
-    """Start a research cycle; the reason of a refusal is the message."""
+def start(session: Session, adapter: OperationAdapter, *, follow: bool) -> int:
+    """Begin; parameters that cannot be right are a usage error."""
     try:
-        return start(session, adapter, follow=follow)
+        return begin(session, adapter, follow=follow, heading=results.started)
+    except ApiError as error:
+        if error.error_code != Invalid.code:
+            raise
+        raise UsageMistake(error.message, hint=error.hint, details=error.details) from None
+
+
+def start_research(session: Session, adapter: OperationAdapter, *, follow: bool) -> int:
+    """Begin a research cycle; the reason of a refusal is the message."""
+    try:
+        return begin(session, adapter, follow=follow, heading=results.started)
     except ApiError as error:
         if error.details.get("triggered") is not False and error.status != 422:
             raise
@@ -76,7 +88,7 @@ async def followed(client: AsyncCLIClient, output: Output, adapter: OperationAda
     finally:
         screen.close()
     operation = Operation.model_validate(final)
-    output.line(outcome(operation, adapter.noun))
+    output.lines(ending(operation, adapter.noun))
     if not output.json:
         await adapter.display_results(final, output, client)
     return exit_code(operation)
@@ -98,13 +110,21 @@ async def attached(client: AsyncCLIClient, output: Output, operation_id: str) ->
         ])  # fmt: skip
         return 0
     operation = Operation.model_validate(final)
-    output.line(outcome(operation, "Operation"))
+    output.lines(ending(operation, "Operation"))
     output.lines(results.summary(operation))
     return exit_code(operation)
 
 
+def ending(operation: Operation, noun: str) -> list[str]:
+    """How it ended, and what to do next where it failed."""
+    hint = operation.error.hint if operation.error else None
+    return [outcome(operation, noun), *([f"Hint: {hint}"] if hint else [])]
+
+
 def outcome(operation: Operation, noun: str) -> str:
     """How it ended, in one line."""
+    if exit_code(operation) == PARTIAL:
+        return f"{noun} completed, but only in part"
     if operation.status is Status.COMPLETED:
         return f"{noun} completed successfully!"
     if operation.status is Status.FAILED:
@@ -118,7 +138,7 @@ def exit_code(operation: Operation) -> int:
         return 130
     if operation.status is Status.FAILED:
         return 4 if operation.error and operation.error.code == "gate_failed" else 1
-    return 3 if (operation.result_summary or {}).get("status") == "partial" else 0
+    return PARTIAL if (operation.result_summary or {}).get("status") == "partial" else 0
 
 
 class Screen:
@@ -222,15 +242,17 @@ class Bars:
 
 
 def nested(operation: Operation) -> list[tuple[str, float]]:
-    """Words and percentage of each level: the operation, its phase, the child at work."""
+    """Words and percentage of each level: the operation, its phase, and the batch or chunk that the phase is at."""
     child = operation.progress.context.get("child")
     if not child:
         return [(status_line(operation), operation.progress.percentage)]
-    phase = operation.metadata.get("phase")
-    levels = [(f"Status: {operation.status.value} - {results.noun(operation.operation_type)}", operation.progress.percentage)]
-    done, total = operation.progress.steps_completed, operation.progress.steps_total
-    if phase and total:
-        levels.append((f"  └─ phase {(done or 0) + 1}/{total}: {phase}", 100 * (done or 0) / total))
-    indent = "  " * len(levels)
-    levels.append((f"{indent}└─ {child.get('current_step') or child['operation_type']}", float(child.get("percentage") or 0)))
+    phase, phases = operation.metadata.get("phase"), list(results.PHASES)
+    place = f"{phases.index(phase) + 1}/{len(phases)} {phase}" if phase in phases else child["operation_type"]
+    levels = [
+        (f"Status: {operation.status.value} - {results.noun(operation.operation_type)}", operation.progress.percentage),
+        (f"  └─ {place}", float(child["percentage"])),
+    ]
+    if child["current_step"]:
+        at, total = child["context"].get("batch_number"), child["context"].get("batch_total_per_epoch")
+        levels.append((f"    └─ {child['current_step']}", 100 * at / total if at and total else float(child["percentage"])))
     return levels

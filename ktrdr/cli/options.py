@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import typer
+
+from ktrdr.cli.mistakes import UsageMistake
 
 OperationId = Annotated[str, typer.Argument(help="The operation's id, or a part of it that only one has.", metavar="OPERATION")]
 StrategyArgument = Annotated[str, typer.Argument(help="Name of a strategy, or path of its YAML file.", metavar="STRATEGY")]
@@ -23,3 +27,17 @@ def new_app() -> typer.Typer:
 def listed(text: str | None) -> list[str] | None:
     """The words between commas."""
     return [word.strip() for word in text.split(",") if word.strip()] if text else None
+
+
+def named_values(words: Iterable[str]) -> dict[str, Any]:
+    """`name=value` words; a value that is JSON, such as a number, counts as that."""
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise UsageMistake(f"{word!r} is not NAME=VALUE", hint="such as --option zone=UTC")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found

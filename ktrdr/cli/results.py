@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
-from ktrdr.cli.output import age, block, duration, local_time, number, percent, size
+from ktrdr.cli.output import block, duration, local_time, number, percent, size, table_lines
+from ktrdr.errors import Problem
 from ktrdr.operations.model import Operation
 
 JSON = dict[str, Any]
@@ -19,6 +20,8 @@ NOUNS = {
     "dummy": "Dummy",
 }
 """What each type of operation is called at the beginning of a sentence."""
+PHASES = ("designing", "training", "backtesting", "assessing")
+"""Of a research cycle, in order."""
 
 
 def noun(operation_type: str) -> str:
@@ -50,7 +53,8 @@ def parameters(operation: Operation) -> list[tuple[str, object]]:
     about = operation.metadata
     period = f"{about.get('start_date') or 'first bar'} to {about.get('end_date') or 'last bar'} (UTC, end not included)"
     pairs: list[tuple[str, object]] = [
-        ("Strategy", about.get("strategy_name")), ("Goal", about.get("brief")), ("Designer", about.get("designer")),
+        ("Strategy", about.get("strategy_name")), ("Goal", about.get("brief")), ("Understood", about.get("understood")),
+        ("Designer", about.get("designer")),
         ("Model", about.get("model")), ("Symbol", about.get("symbol")), ("Timeframe", about.get("timeframe")),
         ("Period", period if about.get("start_date") or about.get("end_date") else None),
     ]  # fmt: skip
@@ -64,15 +68,16 @@ def fits(value: object) -> bool:
     """Whether a value says something in the space of a line."""
     if isinstance(value, str):
         return 0 < len(value) <= 60 and "\n" not in value
-    return value is not None and not isinstance(value, dict) and len(str(value)) <= 60
+    return value not in (None, False, [], {}) and not isinstance(value, dict) and len(str(value)) <= 60
 
 
 def one_operation(operation: Operation) -> list[str]:
     """One operation as it stands."""
     progress, checkpoint = operation.progress, operation.checkpoint
+    ended = operation.status.ended
     lines = block([
         ("Operation", operation.operation_id), ("Type", operation.operation_type),
-        ("Status", f"{operation.status.value} (cancelling)" if operation.cancelling and not operation.status.ended else operation.status.value),
+        ("Status", f"{operation.status.value} (cancelling)" if operation.cancelling and not ended else operation.status.value),
         ("Progress", f"{progress.percentage:.0f} %"), ("Step", progress.current_step), ("Parent", operation.parent_operation_id),
         ("Created", local_time(operation.created_at)), ("Started", operation.started_at and local_time(operation.started_at)),
         ("Ended", operation.completed_at and local_time(operation.completed_at)),
@@ -102,17 +107,19 @@ def training(operation: Operation) -> list[str]:
     info = found["model_info"]
     return ["", "Training results:", *block([
         ("Accuracy", f"{percent(test['accuracy'])} on the test bars (most frequent class: {percent(base.get('majority_accuracy'))})"),
-        ("Precision", test["precision"] is not None and percent(test["precision"])),
-        ("Recall", test["recall"] is not None and percent(test["recall"])),
-        ("F1 score", test["f1_score"] is not None and percent(test["f1_score"])),
+        *((name, percent(test[key])) for name, key in CLASSIFIED if test[key] is not None),
         ("Test loss", f"{number(test['loss'])} (class frequencies alone: {number(base.get('majority_loss'))})"),
         ("Train loss", f"{number(fitted.get('initial_loss'))} before, {number(fitted.get('final_train_loss'))} after"),
         ("Validation loss", number(fitted.get("final_val_loss"))),
         ("Epochs run", f"{fitted.get('epochs_completed')}, the best one kept: {fitted.get('best_epoch')}"),
         ("Time", duration(operation.duration_seconds)),
-        ("Model size", size(info.get("model_size_bytes"))),
-        ("Model", info.get("model_path")),
+        ("Model size", f"{size(found['model_size_bytes'])}, {info.get('parameters_count')} parameters"),
+        ("Model", found["model_path"]), ("Next", f"ktrdr backtest {found['strategy_name']} --start DATE --end DATE --follow"),
     ])]  # fmt: skip
+
+
+CLASSIFIED = (("Precision", "precision"), ("Recall", "recall"), ("F1 score", "f1_score"))
+"""Scores that a forecast of returns does not have."""
 
 
 def backtest(operation: Operation) -> list[str]:
@@ -120,14 +127,23 @@ def backtest(operation: Operation) -> list[str]:
     found = operation.result_summary
     if not found:
         return []
-    return ["", "Backtest results:", *figures(found), *block([("Costs", (found.get("costs") or {}).get("sentence"))])]
+    period = f"{found['start_date']} to {found['end_date']}, bars of {found['provider']}"
+    files = found["files"]
+    return [
+        "", f"Backtest results, {found['symbol']} {found['timeframe']}, {period}:", *figures(found),
+        *block([
+            ("Equity", f"{number(found['initial_capital'], 2)} before, {number(found['final_equity'], 2)} after"),
+            ("Costs", found["costs"]["sentence"]), *((kind.capitalize(), path) for kind, path in files.items()),
+        ]),
+        *(f"  Warning: {warning}" for warning in operation.warnings),
+    ]  # fmt: skip
 
 
 def figures(found: JSON) -> list[str]:
     """Return, Sharpe, drawdown, trades and win rate, a column for each way to act."""
     benchmarks = found.get("benchmarks") or {}
     columns = {"strategy": found["metrics"], "buy and hold": benchmarks.get("buy_and_hold"), "always flat": benchmarks.get("flat")}
-    rows = [
+    rows: list[tuple[str, Callable[[JSON], str]]] = [
         ("Total return", lambda m: percent(m["total_return_pct"], 2)),
         ("Sharpe ratio", lambda m: number(m["sharpe_ratio"], 2)),
         ("Max drawdown", lambda m: percent(m["max_drawdown_pct"], 2)),
@@ -146,8 +162,8 @@ def data_load(operation: Operation) -> list[str]:
         return []
     return ["", "Data load results:", *block([
         ("Symbol", f"{found.get('symbol')} {found.get('timeframe')}"), ("Provider", found.get("provider")),
-        ("Status", found.get("status")), ("Bars loaded", found.get("bars_loaded")),
-        ("Date range", f"{found.get('first')} to {found.get('last')}" if found.get("first") else None),
+        ("Status", found["status"]), ("Bars loaded", f"{found['bars_loaded']:,} (stored in all: {found['bars_total']:,})"),
+        ("Date range", f"{found['first'][:16]} to {found['last'][:16]} (UTC)" if found["first"] else None),
         ("Time", duration(operation.duration_seconds)), ("Diagnosis", found.get("diagnosis")),
     ]), *(f"  Warning: {warning}" for warning in operation.warnings)]  # fmt: skip
 
@@ -163,48 +179,118 @@ def research(operation: Operation) -> list[str]:
     found = operation.result_summary
     if not found:
         return []
-    lines = ["", f"Strategy: {found.get('strategy_name')}", *(f"  {line}" for line in found.get("strategy_in_words") or [])]
-    for gate in found.get("gates") or []:
-        lines += ["", f"{gate['gate'].capitalize()} gate: {'passed' if gate['passed'] else 'refused'}", *map(check_line, gate["checks"])]
-    tested = found.get("backtest")
-    if tested:
-        lines += ["", "Backtest, on bars that the design has not seen:", *figures(tested)]
+    dates = {name: str(moment)[:10] for name, moment in found["dates"].items()}
+    lines = ["", f"Strategy: {found['strategy_name']}, designed by {found['designed_by']}"]
+    lines += [f"  {line}" for line in found["strategy_in_words"]]
+    lines += ["", f"Trained {dates['train_start']} to {dates['train_end']}, tested {dates['test_start']} to {dates['test_end']} (UTC)"]
+    lines += [f"Costs {found['costs']}"] if found["costs"] else []
+    lines += ["", *gate_lines(found["gates"]), ""]
+    if found["backtest"]:
+        lines += ["Backtest, on bars that the design has not seen:", *figures(found["backtest"])]
     else:
-        lines += ["", f"Backtest: none ({found.get('backtest_reason')})"]
+        lines += [f"Backtest: none, {found['backtest_reason']}"]
+    lines += ["", *luck(found["trials"]), *assessed(found["assessment"]), *(f"Note: {note}" for note in found["notes"])]
+    lines += ["", f"Verdict: {found['verdict']} ({found['verdict_reason']})", ""]
+    lines += [f"  {kind + ':':<12} {path}" for kind, path in found["files"].items()]
+    return [*lines, *(f"  Next:        {command}" for command in found["next"])]
+
+
+def gate_lines(gates: list[JSON]) -> list[str]:
+    """Each check of each gate: its value, its limit, and what knowing nothing gives."""
+    rows = [
+        (
+            gate["gate"], check["check"].replace("_", " "), figure(check["check"], check["value"]),
+            f"at {'most' if check['check'] in AT_MOST else 'least'} {figure(check['check'], check['threshold'])}",
+            figure(check["check"], check["baseline"]) if check["baseline"] is not None else "-", "passed" if check["passed"] else "refused",
+        )
+        for gate in gates
+        for check in gate["checks"]
+    ]  # fmt: skip
+    return table_lines(("GATE", "CHECK", "VALUE", "LIMIT", "BASELINE", "RESULT"), rows, None) if rows else ["Gates: none was reached"]
+
+
+AT_MOST = ("loss", "max_drawdown")
+"""Checks whose limit is the largest value allowed."""
+
+
+def figure(check: str, value: float | None) -> str:
+    """A gate's figure in its own unit."""
+    return number(value, 2 if check == "sharpe_ratio" else 3) if check in ("loss", "sharpe_ratio") else percent(value)
+
+
+def luck(trials: JSON) -> list[str]:
+    """How many strategies were tried, and what so many tries give by luck alone."""
+    lines = [f"Trials: {trials['count']} strategies were scored on these bars"]
+    if trials["best_sharpe_ratio"] is not None and trials["expected_by_luck"] is not None:
+        best, expected = number(trials["best_sharpe_ratio"], 2), number(trials["expected_by_luck"], 2)
+        lines.append(f"  the best has a Sharpe ratio of {best} on the validation bars; luck alone gives {expected}")
+    if trials["deflated_probability"] is not None:
+        lines.append(f"  probability that it is more than luck: {percent(trials['deflated_probability'])}")
     return lines
 
 
-def check_line(check: JSON) -> str:
-    """One check of a gate: value, threshold, and what knowing nothing gives."""
-    return f"  {'ok' if check['passed'] else 'no':<3} {check['check']}: {check['value']} against {check['threshold']}"
+def assessed(assessment: JSON | None) -> list[str]:
+    """Strengths, weaknesses and suggestions, and who says so."""
+    if not assessment:
+        return []
+    signs = (("+", "strengths"), ("-", "weaknesses"), (">", "suggestions"))
+    return [
+        f"Assessment, by {assessment['assessed_by']}:",
+        *(f"  {sign} {sentence}" for sign, kind in signs for sentence in assessment[kind]),
+    ]
 
 
 def dry_run(payload: JSON, check: JSON) -> list[str]:
-    """What a training would be given."""
-    return ["DRY RUN: nothing is started"]
+    """What a training would be given, and whether it could begin."""
+    given = [(name.replace("_", " ").capitalize(), value) for name, value in payload.items() if name != "strategy"]
+    return ["DRY RUN: nothing is started", *block(given), *validation(check)]
 
 
-def validation(named: str, check: JSON) -> list[str]:
+def validation(check: JSON) -> list[str]:
     """Whether a strategy is valid, and every mistake with its place."""
-    return []
+    errors, warnings = check["errors"], check["warnings"]
+    name = check.get("name") or check.get("source") or "the strategy"
+    head = f"{name} is valid" if check["valid"] else f"{name} has {len(errors)} mistake{'s' if len(errors) != 1 else ''}:"
+    listed = [f"  {problem_line(problem)}" for problem in errors]
+    return [head, *listed, *(f"  Warning: {problem_line(problem)}" for problem in warnings)]
+
+
+def problem_line(problem: JSON) -> str:
+    """One mistake: its line and place, what is wrong, and the nearest valid word."""
+    return str(Problem(problem["place"], problem["message"], problem.get("line"), problem.get("value"), problem.get("nearest")))
 
 
 def agent_status(answer: JSON) -> list[str]:
     """The cycle that runs, or the last one."""
-    return []
+    if answer["status"] != "active":
+        last = answer.get("last_cycle")
+        return ["No research cycle is running", *(["", "Last cycle:", *block(cycle_pairs(last))] if last else [])]
+    progress = answer.get("progress") or {}
+    return ["A research cycle is running", *block([
+        ("Operation", answer["operation_id"]), ("Phase", answer.get("phase")), ("Progress", f"{progress.get('percentage', 0):.0f} %"),
+        ("Step", progress.get("current_step")), ("Strategy", answer.get("strategy_name")),
+        ("Child operation", answer.get("child_operation_id")), ("Started", local_time(answer.get("started_at"))),
+    ])]  # fmt: skip
+
+
+def cycle_pairs(last: JSON) -> list[tuple[str, object]]:
+    """A cycle that has ended."""
+    return [
+        ("Operation", last.get("operation_id")), ("Outcome", last.get("outcome") or last.get("status")),
+        ("Strategy", last.get("strategy_name")),
+        ("Verdict", last.get("verdict")), ("Error", last.get("error_message")), ("Ended", local_time(last.get("completed_at"))),
+    ]  # fmt: skip
 
 
 def agent_cancelled(answer: JSON) -> list[str]:
     """That the cycle and its child were cancelled."""
-    child = answer.get("child_cancelled")
+    child = answer["child_cancelled"]
     return [
-        "Cancellation requested",
-        "Research cycle cancelled!",
-        f"  Operation: {answer['operation_id']}",
-        *([f"  Child operation: {child}"] if child else []),
-    ]
+        "Cancellation requested", "Research cycle cancelled!", f"Operation: {answer['operation_id']}",
+        *([f"Child operation: {child}"] if child else []),
+    ]  # fmt: skip
 
 
 def agent_budget(answer: JSON) -> list[str]:
     """What may be spent, was spent and is left."""
-    return block((name.replace("_", " ").capitalize(), value) for name, value in answer.items())
+    return block((name.replace("_", " ").capitalize(), value) for name, value in answer.items() if not isinstance(value, list | dict))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ktrdr.cli.mistakes import UsageMistake
-from ktrdr.cli.output import Output, age, duration, local_time, percent, size
+from ktrdr.cli.output import Output, age, block, duration, local_time, percent, size
 from ktrdr.cli.session import Session
 from ktrdr.errors import NoData
 from ktrdr.operations.model import Operation
@@ -46,7 +46,8 @@ LISTINGS = {
     "checkpoints": Listing(
         "/checkpoints", "Checkpoints that operations can go on from.", "No checkpoints found",
         (("CHECKPOINT", field("checkpoint_id")), ("OPERATION", field("operation_id")), ("TYPE", field("operation_type")),
-         ("POSITION", field("position")), ("AGE", lambda row: age(row.get("created_at"))), ("SIZE", lambda row: size(row.get("size_bytes")))),
+         ("POSITION", field("position")), ("AGE", lambda row: age(row.get("created_at"))),
+         ("SIZE", lambda row: size(row.get("size_bytes")))),
     ),
     "indicators": Listing(
         "/indicators", "Indicators that a strategy may use.", "No indicators found",
@@ -60,7 +61,7 @@ LISTINGS = {
     "trials": Listing(
         "/trials", "Every candidate that was ever scored, newest first.", "No trials found",
         (("WHEN", lambda row: local_time(row["recorded_at"])), ("KIND", field("kind")), ("SYMBOL", field("symbol")),
-         ("TIMEFRAME", field("timeframe")), ("FROM", lambda row: day(row["start"])), ("TO", lambda row: day(row["end"])),
+         ("TIMEFRAME", field("timeframe")), ("FROM", lambda row: row["start"][:10]), ("TO", lambda row: row["end"][:10]),
          ("SCORE", field("score")), ("REASON", field("reason")), ("STRATEGY", lambda row: row["content_hash"][:8])),
     ),
 }  # fmt: skip
@@ -102,6 +103,13 @@ def show_bars(session: Session, symbol: str, timeframe: str | None, wanted: JSON
     session.output.table(found, headings, rows, f"No bars of {symbol} {timeframe} in this range")
 
 
+def show_range(session: Session, symbol: str, timeframe: str | None) -> None:
+    """From when to when there are bars of a symbol."""
+    symbol = symbol.upper()
+    found = session.get("/data/range", {"symbol": symbol, "timeframe": timeframe or only_timeframe(session, symbol)})["data"]
+    session.output.answer(found, block((name.replace("_", " ").capitalize(), value) for name, value in found.items()))
+
+
 def only_timeframe(session: Session, symbol: str) -> str:
     """The timeframe of a symbol that has one."""
     known = sorted({row["timeframe"] for row in session.get("/symbols")["data"] if row["symbol"] == symbol})
@@ -110,3 +118,10 @@ def only_timeframe(session: Session, symbol: str) -> str:
     if len(known) > 1:
         raise UsageMistake(f"{symbol} has bars of {', '.join(known)}", hint=f"name one: ktrdr show {symbol} {known[0]}")
     return str(known[0])
+
+
+def show_features(session: Session, strategy: str) -> None:
+    """What a strategy's network sees, in its order."""
+    found = session.get(f"/strategies/{strategy}/features")["data"]
+    rows = [[row.get(name) for name in ("feature_id", "timeframe", "fuzzy_set", "membership")] for row in found["features"]]
+    session.output.table(found, ["FEATURE", "TIMEFRAME", "FUZZY SET", "MEMBERSHIP"], rows, "No features found")

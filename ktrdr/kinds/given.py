@@ -42,7 +42,10 @@ def given_range(start: str | None, end: str | None, default: tuple[datetime | No
     last = _moment(end, "end") if end else default[1]
     if first is None or last is None:
         missing = " and ".join(name for name, value in (("start", first), ("end", last)) if value is None)
-        raise Invalid(f"{what} needs dates, and neither you nor the strategy says its {missing}", hint="add --start and --end, such as --start 2012-01-01")
+        raise Invalid(
+            f"{what} needs dates, and neither you nor the strategy says its {missing}",
+            hint="add --start and --end, such as --start 2012-01-01",
+        )
     if first >= last:
         raise Invalid(
             f"{what} from {first:%Y-%m-%d} to {last:%Y-%m-%d}: the start is not before the end", hint="give the earlier date as --start"
@@ -57,15 +60,26 @@ def _moment(text: str, which: str) -> datetime:
         raise Invalid(f"the {which} date {error}", hint="dates are UTC, such as 2012-01-01 or 2012-01-01T12:00:00Z") from None
 
 
+def written(moment: datetime) -> str:
+    """A moment as people write it: the date alone where it is midnight."""
+    return f"{moment:%Y-%m-%d}" if moment.time() == datetime.min.time() else moment.isoformat()
+
+
 def require_bars(workspace: Workspace, symbol: str, timeframe: Timeframe, dates: Range) -> Series:
     """The stored series, if it has any bar in the dates; else NoData with its range and how to load more."""
     series = workspace.bars.find(symbol, timeframe)
     start, end = dates
     if end <= series.first or start > series.last:
+        there = f"bars run {series.first:%Y-%m-%d} to {series.last:%Y-%m-%d}"
         raise NoData(
-            f"{series.symbol} {timeframe}: bars run {series.first:%Y-%m-%d} to {series.last:%Y-%m-%d}, asked for {start:%Y-%m-%d} to {end:%Y-%m-%d}",
+            f"{series.symbol} {timeframe}: {there}, asked for {start:%Y-%m-%d} to {end:%Y-%m-%d}",
             hint=load_command(series.symbol, timeframe, start, end),
-            details={"symbol": series.symbol, "timeframe": timeframe.name, "first": series.first.isoformat(), "last": series.last.isoformat()},
+            details={
+                "symbol": series.symbol,
+                "timeframe": timeframe.name,
+                "first": series.first.isoformat(),
+                "last": series.last.isoformat(),
+            },
         )
     return series
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -104,12 +105,17 @@ def _check(name: str, time: Times, columns: dict[str, Floats]) -> None:
     if np.any(np.isnat(time)):
         raise Invalid(f"{name}: bar {int(np.argmax(np.isnat(time)))} has no time")
     _first(name, time, np.concatenate(([False], np.diff(time) <= np.timedelta64(0, "us"))), "does not come after the bar before it")
+    for bad, what in row_faults(columns):
+        _first(name, time, bad, what)
+
+
+def row_faults(columns: Mapping[str, Floats]) -> Iterator[tuple[NDArray[np.bool_], str]]:
+    """Which rows cannot be bars, rule by rule, with what is wrong with them."""
     prices = np.stack([columns[c] for c in COLUMNS[:4]])
-    _first(name, time, ~np.all(np.isfinite(prices) & (prices > 0), axis=0), "has a price that is not a positive number")
-    top, bottom = np.maximum(columns["open"], columns["close"]), np.minimum(columns["open"], columns["close"])
-    _first(name, time, columns["high"] < top, "has a high below its open or close")
-    _first(name, time, columns["low"] > bottom, "has a low above its open or close")
-    _first(name, time, ~(np.isfinite(columns["volume"]) & (columns["volume"] >= 0)), "has a volume that is negative or not a number")
+    yield ~np.all(np.isfinite(prices) & (prices > 0), axis=0), "has a price that is not a positive number"
+    yield columns["high"] < np.maximum(columns["open"], columns["close"]), "has a high below its open or close"
+    yield columns["low"] > np.minimum(columns["open"], columns["close"]), "has a low above its open or close"
+    yield ~(np.isfinite(columns["volume"]) & (columns["volume"] >= 0)), "has a volume that is negative or not a number"
 
 
 def _first(name: str, time: Times, bad: NDArray[np.bool_], what: str) -> None:

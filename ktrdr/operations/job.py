@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
+from ktrdr.errors import WorkerError
 from ktrdr.operations.model import CheckpointRef, Operation, Progress
 
 JSON = dict[str, Any]
@@ -51,6 +52,7 @@ class Job:
         self._link = link
         self._progress = Progress()
         self._sent_at = 0.0
+        self._limit: tuple[float, float] | None = None
 
     @property
     def operation_id(self) -> str:
@@ -62,11 +64,19 @@ class Job:
         """Which attempt this is, from 1."""
         return self.operation.attempt
 
+    def limit(self, minutes: float | None) -> None:
+        """From now on this attempt may take so long; None lets it take its time."""
+        self._limit = None if minutes is None else (minutes, time.monotonic() + 60 * minutes)
+
     def check(self) -> None:
-        """Raise Cancelled, Drained or Orphaned if one was asked for; cheap enough for every batch."""
+        """Raise Cancelled, Drained or Orphaned if one was asked for, WorkerError when the time is up; cheap enough for every batch."""
         interruption = self._link.interruption()
         if interruption is not None:
             raise interruption
+        if self._limit is not None and time.monotonic() > self._limit[1]:
+            raise WorkerError(
+                f"Worker timeout after {self._limit[0]:g} minutes", code="timeout", hint="set KTRDR_PHASE_TIMEOUT_MINUTES to allow more"
+            )
 
     def report(
         self, percentage: float, step: str, *, steps: tuple[int, int] | None = None, items: tuple[int, int] | None = None, **context: Any

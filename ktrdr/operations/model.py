@@ -79,10 +79,10 @@ class Waiting(BaseModel, frozen=True):
     end: float
 
 
-class Operation(BaseModel, frozen=True):
+class Operation(BaseModel):
     """One long piece of work."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     operation_id: str
     operation_type: str

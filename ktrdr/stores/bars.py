@@ -111,8 +111,11 @@ class BarStore:
         return Coverage(bars.symbol, timeframe, bars.provider, as_datetime(bars.time[0]), as_datetime(bars.time[-1]), len(bars))
 
     def series(self) -> list[Series]:
-        """Everything that is stored, by symbol and timeframe; the home before what is bundled."""
-        return sorted([*self._home(), *bundled_series()], key=lambda s: (s.symbol, s.timeframe.seconds, s.bundled, s.provider))
+        """Everything that can be read, by symbol and timeframe; the home before what is bundled."""
+        home = list(self._home())
+        loaded = {(s.symbol, s.timeframe, s.provider) for s in home}
+        bundled = (s for s in bundled_series() if (s.symbol, s.timeframe, s.provider) not in loaded)
+        return sorted([*home, *bundled], key=lambda s: (s.symbol, s.timeframe.seconds, s.bundled, s.provider))
 
     def stored(self, symbol: str, timeframe: Timeframe, provider: str) -> Series | None:
         """What the home holds of one provider's series."""

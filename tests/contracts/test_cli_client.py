@@ -168,7 +168,7 @@ async def test_a_backend_that_stays_away_is_given_up_with_a_way_back() -> None:
 
 async def test_no_backend_at_all_is_one_sentence() -> None:
     async with AsyncCLIClient("http://127.0.0.1:9") as client:
-        with pytest.raises(Unavailable, match="the backend at http://127.0.0.1:9 does not answer"):
+        with pytest.raises(Unavailable, match=r"the backend at http://127\.0\.0\.1:9 does not answer"):
             await client.start_operation(TRAIN)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,7 +25,7 @@ SymbolOption = Annotated[str | None, typer.Option("--symbol", help="Default: the
 
 @app.command()
 def backtest(
-    ctx: typer.Context, strategy: StrategyArgument, start: Start = None, end: End = None, capital: Capital = None,
+    ctx: typer.Context, strategy: StrategyArgument, *, start: Start = None, end: End = None, capital: Capital = None,
     commission: Commission = None, slippage: Slippage = None, model_path: ModelPath = None, symbol: SymbolOption = None,
     timeframe: TimeframeOption = None, follow: Follow = False,
 ) -> None:  # fmt: skip
@@ -34,7 +35,6 @@ def backtest(
     allowed and marked in-sample.
     """
     session: Session = ctx.obj
-    adapter = BacktestingOperationAdapter(
-        strategy_argument(strategy), start, end, symbol, timeframe, capital, commission, slippage, model_path
-    )  # fmt: skip
+    own = str(Path(model_path).absolute()) if model_path and Path(model_path).exists() else model_path
+    adapter = BacktestingOperationAdapter(strategy_argument(strategy), start, end, symbol, timeframe, capital, commission, slippage, own)
     raise typer.Exit(following.start(session, adapter, follow=follow))

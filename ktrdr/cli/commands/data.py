@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,12 +10,15 @@ import typer
 from ktrdr.cli import follow as following
 from ktrdr.cli import tables
 from ktrdr.cli.operation_adapters import DataLoadOperationAdapter, given
-from ktrdr.cli.options import End, Start, Symbol, TimeframeOption, new_app
-from ktrdr.cli.output import block
+from ktrdr.cli.options import End, Start, Symbol, TimeframeOption, named_values, new_app
 from ktrdr.cli.session import Session
 
 app = new_app()
 Provider = Annotated[str | None, typer.Option(help="Where from; default: the one that has the symbol.", metavar="NAME")]
+File = Annotated[str | None, typer.Option(help="The file to read, with --provider files.", metavar="PATH")]
+Options = Annotated[
+    list[str] | None, typer.Option(help="An option of the provider, such as zone=UTC; may be repeated.", metavar="NAME=VALUE")
+]
 Mode = Annotated[str | None, typer.Option("--mode", "-m", help="tail (newest), backfill (older) or full.", metavar="MODE")]
 TradingHours = Annotated[bool, typer.Option("--trading-hours", help="Only bars within regular trading hours.")]
 Extended = Annotated[bool, typer.Option("--include-extended", help="With --trading-hours: extended hours too.")]
@@ -28,29 +32,32 @@ def data() -> None:
 
 @app.command()
 def load(
-    ctx: typer.Context, symbol: Symbol, timeframe: TimeframeOption = None, mode: Mode = None, provider: Provider = None,
-    start: Start = None, end: End = None, trading_hours: TradingHours = False, include_extended: Extended = False,
+    ctx: typer.Context, symbol: Symbol, *, timeframe: TimeframeOption = None, mode: Mode = None, provider: Provider = None,
+    file: File = None, option: Options = None, start: Start = None, end: End = None, trading_hours: TradingHours = False,
+    include_extended: Extended = False,
 ) -> None:  # fmt: skip
-    """Load bars of a symbol, and watch it; Ctrl+C cancels."""
+    """Load bars of a symbol, and watch it; Ctrl+C cancels.
+
+    Without --start and --end everything the provider has is loaded, as far as --mode asks for it.
+    """
     session: Session = ctx.obj
     options = given(
-        timeframe=timeframe, mode=mode, provider=provider, start_date=start, end_date=end,
-        trading_hours_only=trading_hours or None, include_extended=include_extended or None,
+        timeframe=timeframe, mode=mode, provider=provider, file=str(Path(file).absolute()) if file else None, start_date=start,
+        end_date=end, trading_hours=trading_hours or None, include_extended=include_extended or None, **named_values(option or []),
     )  # fmt: skip
     raise typer.Exit(following.start(session, DataLoadOperationAdapter(symbol, options), follow=True))
 
 
 @app.command()
 def show(
-    ctx: typer.Context, symbol: Symbol, timeframe: TimeframeOption = None, rows: Rows = 10, start: Start = None, end: End = None,
+    ctx: typer.Context, symbol: Symbol, *, timeframe: TimeframeOption = None, rows: Rows = 10, start: Start = None, end: End = None,
     trading_hours: TradingHours = False, include_extended: Extended = False,
 ) -> None:  # fmt: skip
     """Show the last bars of a symbol."""
     session: Session = ctx.obj
-    wanted = {
-        "start_date": start, "end_date": end, "trading_hours_only": trading_hours or None, "include_extended": include_extended or None,
-        "limit": rows,
-    }  # fmt: skip
+    wanted = given(
+        start_date=start, end_date=end, trading_hours=trading_hours or None, include_extended=include_extended or None, limit=rows
+    )  # fmt: skip
     tables.show_bars(session, symbol, timeframe, wanted)
 
 
@@ -58,5 +65,4 @@ def show(
 def range_(ctx: typer.Context, symbol: Symbol, timeframe: TimeframeOption = None) -> None:
     """Say from when to when there are bars of a symbol."""
     session: Session = ctx.obj
-    found = session.get("/data/range", {"symbol": symbol, "timeframe": timeframe})["data"]
-    session.output.answer(found, block((name.replace("_", " ").capitalize(), value) for name, value in found.items()))
+    tables.show_range(session, symbol, timeframe)

@@ -15,7 +15,7 @@ app = new_app()
 
 @app.callback()
 def list_() -> None:
-    """List strategies, models, checkpoints, indicators, symbols or trials."""
+    """List strategies, models, checkpoints, symbols and more."""
 
 
 def lister(listing: Listing) -> Callable[[typer.Context], None]:

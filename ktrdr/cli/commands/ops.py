@@ -22,7 +22,7 @@ Resumable = Annotated[bool, typer.Option("--resumable", "-r", help="Only those t
 
 @app.command()
 def ops(
-    ctx: typer.Context, status: StatusOption = None, type: TypeOption = None, limit: Limit = 50, active: Active = False,
+    ctx: typer.Context, *, status: StatusOption = None, type: TypeOption = None, limit: Limit = 50, active: Active = False,
     resumable: Resumable = False,
 ) -> None:  # fmt: skip
     """List operations."""

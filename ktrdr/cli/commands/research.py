@@ -23,7 +23,7 @@ Candidates = Annotated[int | None, typer.Option(help="How many candidates a sear
 
 @app.command()
 def research(
-    ctx: typer.Context, goal: Goal = None, strategy: Strategy = None, designer: Designer = None, model: ModelOption = None,
+    ctx: typer.Context, goal: Goal = None, *, strategy: Strategy = None, designer: Designer = None, model: ModelOption = None,
     seed: Seed = None, candidates: Candidates = None, follow: Follow = False,
 ) -> None:  # fmt: skip
     """Research a goal in plain words: design, train, backtest, judge.

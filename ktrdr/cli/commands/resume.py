@@ -25,4 +25,4 @@ def resume(ctx: typer.Context, ident: CheckpointOrOperation, follow: Follow = Fa
     The work goes on as a new operation of the same type, which names the one it came from.
     """
     session: Session = ctx.obj
-    raise typer.Exit(following.start(session, ResumedOperationAdapter(ident), follow=follow, heading=results.resumed))
+    raise typer.Exit(following.begin(session, ResumedOperationAdapter(ident), follow=follow, heading=results.resumed))

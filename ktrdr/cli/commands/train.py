@@ -22,7 +22,7 @@ Detailed = Annotated[bool, typer.Option("--detailed-analytics", help="Keep the f
 
 @app.command()
 def train(
-    ctx: typer.Context, strategy: StrategyArgument, start: Start = None, end: End = None, symbols: Listed = None,
+    ctx: typer.Context, strategy: StrategyArgument, *, start: Start = None, end: End = None, symbols: Listed = None,
     timeframes: Listed = None, validation_split: Split = None, dry_run: DryRun = False, detailed_analytics: Detailed = False,
     follow: Follow = False,
 ) -> None:  # fmt: skip

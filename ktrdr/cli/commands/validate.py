@@ -17,5 +17,5 @@ def validate(ctx: typer.Context, strategy: StrategyArgument) -> None:
     """Check a strategy and explain every mistake."""
     session: Session = ctx.obj
     check = session.post("/strategies/validate", strategy_argument(strategy))
-    session.output.answer(check, results.validation(strategy, check))
+    session.output.answer(check, results.validation(check))
     raise typer.Exit(0 if check["valid"] else 1)

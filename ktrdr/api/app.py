@@ -1,0 +1,62 @@
+"""The REST API: every route below `/api/v1`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, FastAPI, Request, Response
+
+import ktrdr
+from ktrdr.api import errors
+from ktrdr.api.endpoints import agent, checkpoints, data, operations, starts, strategies, system
+from ktrdr.settings import Settings
+from ktrdr.wiring import open_backend
+
+PREFIX = "/api/v1"
+LARGEST_BODY = 2**20
+HERE = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(settings: Settings, home_id: str) -> FastAPI:
+    """The application; its backend lives as long as it is served."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_backend(settings) as backend:
+            app.state.backend = backend
+            yield
+
+    app = FastAPI(
+        title="ktrdr", version=ktrdr.__version__, summary="Research, train and honestly test readable trading strategies.",
+        docs_url=f"{PREFIX}/docs", redoc_url=None, openapi_url=f"{PREFIX}/openapi.json", lifespan=lifespan, redirect_slashes=False,
+        responses={422: {"description": "What was sent cannot be right."}},
+    )  # fmt: skip
+    app.state.home_id = home_id
+    app.state.last_request = time.monotonic()
+    errors.install(app)
+    routes = APIRouter(prefix=PREFIX)
+    for part in (operations, checkpoints, starts, data, strategies, agent, system):
+        routes.include_router(part.router)
+    app.include_router(routes)
+    app.middleware("http")(guard)
+    return app
+
+
+async def guard(request: Request, call_next: Next) -> Response:
+    """Refuse what a web page of somebody else could send to this machine, and bodies that are too large."""
+    request.app.state.last_request = time.monotonic()
+    host = urlsplit(f"//{request.headers.get('host', '')}").hostname
+    if host not in HERE:
+        return errors.envelope(403, "wrong_host", f"this backend answers for this machine, not for {host!r}", "use http://localhost")
+    origin = request.headers.get("origin")
+    if origin and request.method not in SAFE and urlsplit(origin).netloc != request.headers.get("host"):
+        return errors.envelope(403, "wrong_origin", f"a page of {origin} may not change anything here")
+    length = request.headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > LARGEST_BODY or "chunked" in request.headers.get("transfer-encoding", ""):
+        return errors.envelope(413, "too_large", f"a body may have {LARGEST_BODY:,} bytes and must say how many it has")
+    return await call_next(request)

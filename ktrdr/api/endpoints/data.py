@@ -1,0 +1,140 @@
+"""Bars: which there are, and what they are."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from ktrdr.api.deps import Answer, TheWorkspace
+from ktrdr.errors import Invalid
+from ktrdr.market.bars import COLUMNS, Bars, as_datetime
+from ktrdr.market.gaps import find_gaps
+from ktrdr.market.sessions import asset_class, is_open
+from ktrdr.market.timeframe import Timeframe
+from ktrdr.strategy.sections import moment
+
+router = APIRouter(tags=["data"])
+DAY_SECONDS = 86_400
+
+
+class SeriesSummary(BaseModel):
+    """One series of bars."""
+
+    symbol: str
+    timeframe: str
+    provider: str
+    first: datetime
+    last: datetime
+    bars: int
+    bundled: bool
+    asset_class: str
+
+
+class BarRows(BaseModel):
+    """Bars as rows: `ohlcv[i]` belongs to `dates[i]`, the start of the bar in UTC."""
+
+    symbol: str
+    timeframe: str
+    provider: str
+    total: int
+    dates: list[str]
+    ohlcv: list[list[float]]
+
+
+class DataRange(BaseModel):
+    """From when to when there are bars."""
+
+    symbol: str
+    timeframe: str
+    provider: str
+    start_date: datetime
+    end_date: datetime
+    point_count: int
+
+
+class GapSummary(BaseModel):
+    """A run of bars that are not there."""
+
+    start: datetime
+    end: datetime
+    missing: int
+    reason: str
+
+
+def when(text: str | None) -> datetime | None:
+    """A date of a query, or Invalid."""
+    try:
+        return moment(text) if text else None
+    except ValueError as error:
+        raise Invalid(str(error), hint="dates are UTC, such as 2012-01-01") from None
+
+
+def within_hours(bars: Bars, extended: bool) -> Bars:
+    """The bars of usual trading hours; Invalid where the symbol has no such hours."""
+    if asset_class(bars.symbol) != "us_stock" or bars.timeframe.seconds >= DAY_SECONDS:
+        raise Invalid(f"{bars.symbol} {bars.timeframe} has no trading hours to choose by", hint="they are known for US stocks within a day")
+    inside = is_open("us_stock", bars.time, bars.timeframe, "extended" if extended else "regular")
+    columns = {name: getattr(bars, name)[inside] for name in COLUMNS}
+    return Bars.checked(bars.symbol, bars.timeframe, bars.time[inside], **columns, provider=bars.provider)
+
+
+@router.get("/symbols")
+async def list_symbols(workspace: TheWorkspace) -> Answer[list[SeriesSummary]]:
+    """List every series of bars on this machine."""
+    found = await asyncio.to_thread(workspace.bars.series)
+    return Answer(data=[
+        SeriesSummary(
+            symbol=s.symbol, timeframe=s.timeframe.name, provider=s.provider, first=s.first, last=s.last, bars=s.bars, bundled=s.bundled,
+            asset_class=asset_class(s.symbol),
+        )
+        for s in found
+    ])  # fmt: skip
+
+
+@router.get("/data/range")
+async def data_range(workspace: TheWorkspace, symbol: str, timeframe: str) -> Answer[DataRange]:
+    """Say from when to when there are bars of a symbol."""
+    found = await asyncio.to_thread(workspace.bars.find, symbol, Timeframe(timeframe))
+    return Answer(data=DataRange(
+        symbol=found.symbol, timeframe=timeframe, provider=found.provider, start_date=found.first, end_date=found.last,
+        point_count=found.bars,
+    ))  # fmt: skip
+
+
+@router.get("/data/gaps")
+async def data_gaps(
+    *, workspace: TheWorkspace, symbol: str, timeframe: str, start_date: str | None = None, end_date: str | None = None, all: bool = False
+) -> Answer[list[GapSummary]]:
+    """List missing bars that the market's usual hours do not explain; with `all`, the explained ones too."""
+    bars = await asyncio.to_thread(workspace.bars.read, symbol, Timeframe(timeframe), when(start_date), when(end_date))
+    found = [gap for gap in find_gaps(bars) if all or gap.reason != "closed"]
+    return Answer(data=[GapSummary(start=gap.start, end=gap.end, missing=gap.missing, reason=gap.reason) for gap in found])
+
+
+@router.get("/data/{symbol}/{timeframe}")
+async def show_bars(
+    *,
+    workspace: TheWorkspace,
+    symbol: str,
+    timeframe: str,
+    start_date: str | None = None,
+    end_date: str | None = None,
+    provider: str | None = None,
+    trading_hours: bool = False,
+    include_extended: bool = False,
+    limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
+) -> Answer[BarRows]:
+    """Show the last bars of a range."""
+    bars = await asyncio.to_thread(workspace.bars.read, symbol, Timeframe(timeframe), when(start_date), when(end_date), provider)
+    if trading_hours or include_extended:
+        bars = within_hours(bars, include_extended)
+    last = bars.rows(slice(max(0, len(bars) - limit), len(bars)))
+    columns = zip(last.open, last.high, last.low, last.close, last.volume, strict=True)
+    return Answer(data=BarRows(
+        symbol=bars.symbol, timeframe=bars.timeframe.name, provider=bars.provider, total=len(bars),
+        dates=[as_datetime(time).isoformat() for time in last.time], ohlcv=[[float(value) for value in row] for row in columns],
+    ))  # fmt: skip

@@ -1,0 +1,60 @@
+"""Starting trainings, backtests, data loads and the dummy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from ktrdr.api.deps import JSON, Answer, IdempotencyKey, Operations, Started, StartedTraining, started
+from ktrdr.errors import Conflict, NotFound
+from ktrdr.kinds.backtesting import Backtesting
+from ktrdr.kinds.data_load import DataLoad
+from ktrdr.kinds.dummy import Dummy
+from ktrdr.kinds.training import Training
+
+router = APIRouter()
+
+
+def given(body: BaseModel) -> JSON:
+    """What the caller said, without the defaults."""
+    return body.model_dump(mode="json", exclude_unset=True)
+
+
+@router.post("/trainings/start", status_code=202, tags=["trainings"])
+async def start_training(body: Training, operations: Operations, idempotency_key: IdempotencyKey = None) -> StartedTraining:
+    """Train a strategy's network on bars."""
+    answer = started(await operations.start("training", given(body), idempotency_key=idempotency_key))
+    return StartedTraining(**answer.model_dump(), task_id=answer.operation_id)
+
+
+@router.post("/backtests/start", status_code=202, tags=["backtests"])
+async def start_backtest(body: Backtesting, operations: Operations, idempotency_key: IdempotencyKey = None) -> Started:
+    """Backtest a trained strategy on past bars."""
+    return started(await operations.start("backtesting", given(body), idempotency_key=idempotency_key))
+
+
+@router.post("/data/load", status_code=202, tags=["data"])
+async def start_load(body: DataLoad, operations: Operations, idempotency_key: IdempotencyKey = None) -> Started:
+    """Load bars of a symbol from a provider."""
+    return started(await operations.start("data_load", given(body), idempotency_key=idempotency_key))
+
+
+@router.post("/dummy/start", status_code=202, tags=["operations"])
+async def start_dummy(operations: Operations, body: Dummy | None = None, idempotency_key: IdempotencyKey = None) -> Started:
+    """Wait for a while, in steps that can be followed and cancelled."""
+    return started(await operations.start("dummy", given(body) if body else {}, idempotency_key=idempotency_key))
+
+
+@router.get("/trainings/{training_id}/performance", tags=["trainings"])
+async def training_performance(training_id: str, operations: Operations) -> Answer[dict[str, Any]]:
+    """Show the scores of a training beside their baselines."""
+    operation = await operations.get(training_id)
+    if operation.operation_type != "training":
+        raise NotFound(f"{operation.operation_id} is no training but {operation.operation_type}", hint="ktrdr ops --type training")
+    result = operation.result_summary
+    if result is None:
+        raise Conflict(f"{operation.operation_id} is {operation.status} and has no scores", hint=f"ktrdr status {operation.operation_id}")
+    shown = ("training_metrics", "test_metrics", "baselines", "model_info", "gate_inputs")
+    return Answer(data={"operation_id": operation.operation_id, "status": operation.status.value, **{name: result[name] for name in shown}})

@@ -1,0 +1,156 @@
+"""Design: find a strategy for a goal, on bars that end where its training will end."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field
+
+from ktrdr.agents.cycle import Plan, split_range
+from ktrdr.agents.designer import Assessment, Brief, Design, Designer, Lesson, Tried
+from ktrdr.agents.gates import Thresholds
+from ktrdr.agents.goal import understand
+from ktrdr.agents.grammar import LONGEST_LABEL
+from ktrdr.errors import Invalid, InvalidStrategy, Problem
+from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
+from ktrdr.kinds.given import written
+from ktrdr.market.bars import Bars, as_time
+from ktrdr.market.timeframe import Timeframe
+from ktrdr.operations.job import Job
+from ktrdr.reports.explain import explain
+from ktrdr.strategy.load import load_strategy
+from ktrdr.strategy.sections import Training
+
+JSON = dict[str, Any]
+OFFLINE = "offline"
+SEED: int = Training.model_fields["seed"].default
+LESSONS = 5
+"""Earlier assessments that a designer is shown."""
+
+
+@KINDS.add
+class AgentDesign(Kind):
+    """Design a strategy for a goal."""
+
+    brief: str | None = None
+    """The goal in plain words."""
+    designer: str = OFFLINE
+    model: str | None = None
+    """Which language model to ask, where the designer is one."""
+    seed: int = Field(SEED, ge=0, lt=2**32)
+    candidates: int | None = Field(None, ge=1, le=10_000)
+    """How many strategies a search may try."""
+    time_limit_minutes: float | None = Field(None, gt=0)
+    """Longest time an attempt may take."""
+    plan: Plan | None = None
+    """What the goal was understood as; settled here unless a research cycle has done it."""
+    earlier_trials: int | None = None
+    """Strategies that were scored on these bars before; counted here."""
+
+    def prepare(self, workspace: Workspace) -> Self:
+        """Understand the goal, choose the dates, and count what was tried on them."""
+        designer_of(workspace, self.designer)
+        plan = self.plan or plan_of_goal(workspace, self.brief)
+        if plan.goal is None:
+            raise Invalid("a design needs a goal", hint='ktrdr research "find a momentum edge in EURUSD"')
+        earlier = workspace.trials.count(plan.symbol, plan.dates.train_start, plan.dates.train_end)
+        candidates = self.candidates or workspace.settings.design_candidates
+        return self.model_copy(update={"brief": plan.goal.text, "plan": plan, "candidates": candidates, "earlier_trials": earlier})
+
+    def metadata(self) -> JSON:
+        """The goal and what it was understood as."""
+        settled = {} if self.plan is None else shown(self.plan)
+        return {
+            "brief": self.brief, "designer": self.designer, "model": self.model, **settled,
+            "parameters": {"seed": self.seed, "candidates": self.candidates},
+        }  # fmt: skip
+
+    def launch_profile(self) -> Profile:
+        """The offline designer trains networks; the others wait for answers."""
+        return "torch" if self.designer == OFFLINE else "light"
+
+    def run(self, job: Job, workspace: Workspace) -> JSON:
+        """Have the designer work, check what it wrote, and save it."""
+        job.limit(self.time_limit_minutes)
+        brief = self._brief(workspace)
+        job.report(0, brief.goal.understood)
+        timeframe = Timeframe(brief.goal.timeframe)
+        bars = complete(workspace.bars.read(brief.goal.symbol, timeframe, brief.train_start, brief.train_end), brief.train_end)
+        designer = designer_of(workspace, self.designer)
+
+        def on_progress(done: int, total: int, sentence: str) -> None:
+            job.report(100 * done / total, sentence, items=(done, total))
+
+        design = designer.design(brief, bars, on_progress, lambda tried: record_trial(job, tried))
+        path = save(workspace, design)
+        job.describe(strategy_name=design.name)
+        words = explain(load_strategy(design.text, design.name).strategy)
+        return {**design.model_dump(mode="json"), "strategy_name": design.name, "strategy_path": path, "strategy_in_words": list(words)}
+
+    def _brief(self, workspace: Workspace) -> Brief:
+        plan = self.plan
+        assert plan is not None
+        assert plan.goal is not None
+        assert self.candidates is not None
+        return Brief(
+            goal=plan.goal, train_start=plan.dates.train_start, train_end=plan.dates.train_end, backtest_start=plan.dates.test_start,
+            backtest_end=plan.dates.test_end, thresholds=Thresholds.of(workspace.settings), seed=self.seed, candidates=self.candidates,
+            earlier_trials=self.earlier_trials or 0, lessons=lessons(workspace),
+        )  # fmt: skip
+
+
+def designer_of(workspace: Workspace, name: str) -> Designer:
+    """The designer of that name."""
+    if name not in workspace.designers:
+        raise Invalid(f"there is no designer called {name!r}", hint=f"known: {', '.join(sorted(workspace.designers))}")
+    return workspace.designers[name]
+
+
+def plan_of_goal(workspace: Workspace, brief: str | None) -> Plan:
+    """What a goal means on the bars that are here, and where it will be trained and tested."""
+    goal = understand(brief, workspace.bars.series())
+    timeframe = Timeframe(goal.timeframe)
+    series = workspace.bars.find(goal.symbol, timeframe)
+    bar = timedelta(seconds=timeframe.seconds)
+    dates = split_range(series.first, series.last + bar, embargo=LONGEST_LABEL * bar)
+    return Plan(goal=goal, symbol=goal.symbol, timeframe=goal.timeframe, dates=dates)
+
+
+def shown(plan: Plan) -> JSON:
+    """A plan as an operation's metadata shows it."""
+    return {
+        "understood": plan.goal.understood if plan.goal else None, "symbol": plan.symbol, "timeframe": plan.timeframe,
+        "start_date": written(plan.dates.train_start), "end_date": written(plan.dates.test_end), "dates": plan.dates.sentence(),
+    }  # fmt: skip
+
+
+def complete(bars: Bars, end: datetime) -> Bars:
+    """The bars that have closed by `end`."""
+    return bars.rows(slice(0, int(np.searchsorted(bars.known_at, as_time(end), side="right"))))
+
+
+def lessons(workspace: Workspace) -> tuple[Lesson, ...]:
+    """What earlier cycles came to, the newest strategies first."""
+    files = sorted(workspace.strategies.list(), key=lambda file: file.path.stat().st_mtime_ns, reverse=True)
+    found = ((file.name, workspace.strategies.assessment(file.name)) for file in files)
+    known = [Lesson(strategy_name=name, assessment=Assessment.model_validate(said)) for name, said in found if said]
+    return tuple(known[:LESSONS])
+
+
+def save(workspace: Workspace, design: Design) -> str:
+    """Check a designed strategy and write it to the home."""
+    strategy = load_strategy(design.text, f"the strategy designed by {design.designed_by}").strategy
+    if strategy.name != design.name:
+        raise InvalidStrategy(design.name, [Problem("name", f"the document says {strategy.name!r}, the design {design.name!r}")])
+    return str(workspace.strategies.save(design.name, design.text))
+
+
+def record_trial(job: Job, tried: Tried) -> None:
+    """Every candidate is a trial, whatever became of it."""
+    job.write(
+        "append_trial", f"candidate {tried.number}", kind="search", symbol=tried.symbol, timeframe=tried.timeframe,
+        start=tried.start.isoformat(), end=tried.end.isoformat(), content_hash=tried.content_hash, score=tried.sharpe_per_bar,
+        reason=None if tried.sharpe_per_bar is not None else tried.reason or "not scored",
+    )  # fmt: skip

@@ -1,0 +1,211 @@
+"""Research: from a goal to a verdict, each phase a child operation.
+
+While a child works this operation is parked and occupies no process; when the child has ended, `run` begins again at the
+top and finds the children that are done.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Self
+
+from pydantic import Field
+
+from ktrdr.agents.cycle import (
+    ASSESSING,
+    BACKTESTING,
+    DESIGNING,
+    TRAINING,
+    CycleResult,
+    Dates,
+    Phase,
+    Plan,
+    gate_message,
+    gate_name,
+    label_span,
+    phase_error,
+    split_range,
+)
+from ktrdr.agents.designer import Assessment, AssessmentContext, Trials
+from ktrdr.agents.gates import Check, Thresholds, backtest_checks, gate_report, training_checks
+from ktrdr.agents.grammar import LONGEST_LABEL
+from ktrdr.errors import GateError, Invalid, KtrdrError, LostOwnership
+from ktrdr.kinds.agent_design import OFFLINE, SEED, designer_of, plan_of_goal, shown
+from ktrdr.kinds.base import KINDS, Kind, Workspace
+from ktrdr.kinds.given import given_strategy, require_bars, written
+from ktrdr.operations.job import Job
+from ktrdr.operations.model import Status
+from ktrdr.reports.explain import explain
+from ktrdr.strategy.spec import Strategy
+
+JSON = dict[str, Any]
+
+
+@KINDS.add
+class AgentResearch(Kind):
+    """Research a goal: design, train, gate, backtest, gate, assess."""
+
+    brief: str | None = None
+    """The goal in plain words."""
+    strategy: str | None = None
+    """A stored strategy to examine instead of designing one."""
+    model: str | None = None
+    """Which language model to ask, where the designer is one."""
+    designer: str = OFFLINE
+    seed: int = Field(SEED, ge=0, lt=2**32)
+    candidates: int | None = Field(None, ge=1, le=10_000)
+    """How many strategies a search may try."""
+    plan: Plan | None = None
+    """What the goal was understood as; settled before the cycle begins."""
+    strategy_text: str | None = None
+    """Of the given strategy; the cycle never reads the file again."""
+    phase_minutes: float | None = Field(None, gt=0)
+    """Longest time a phase may take; by default as the settings say."""
+
+    def prepare(self, workspace: Workspace) -> Self:
+        """Understand the goal or read the strategy, and choose where to train and where to test."""
+        designer_of(workspace, self.designer)
+        settings = workspace.settings
+        settled = {
+            "candidates": self.candidates or settings.design_candidates,
+            "phase_minutes": self.phase_minutes or settings.phase_timeout_minutes,
+        }
+        if self.strategy is None:
+            plan = plan_of_goal(workspace, self.brief)
+            return self.model_copy(update={**settled, "brief": plan.goal.text if plan.goal else None, "plan": plan})
+        given = given_strategy(workspace, self.strategy, self.strategy_text, self.strategy).strategy
+        plan = plan_of_strategy(workspace, given)
+        return self.model_copy(update={**settled, "strategy": given.name, "strategy_text": given.to_yaml(), "plan": plan})
+
+    def metadata(self) -> JSON:
+        """The goal, what it was understood as, and where the cycle begins."""
+        settled = {} if self.plan is None else shown(self.plan)
+        return {
+            "phase": (TRAINING if self.strategy else DESIGNING).name, "brief": self.brief, "strategy_name": self.strategy,
+            "designer": self.designer, "model": self.model, **settled, "parameters": {"seed": self.seed, "candidates": self.candidates},
+        }  # fmt: skip
+
+    def run(self, job: Job, workspace: Workspace) -> JSON:
+        """Design, train, gate, backtest, gate, assess."""
+        thresholds, dates = Thresholds.of(workspace.settings), self._settled().dates
+        text, found = self._strategy(workspace) if self.strategy else self._design(job)
+        strategy = {"strategy_name": found.strategy_name, "strategy": text, "source": found.strategy_name}
+
+        train = {**strategy, "start_date": written(dates.train_start), "end_date": written(dates.train_end)}
+        training = self._child(job, TRAINING, train)
+        job.describe(training_result=training["gate_inputs"])
+        found = found.trained(training)
+        found = self._gate(found, TRAINING, training_checks(training["gate_inputs"], thresholds))
+
+        test = {**strategy, "start_date": written(dates.test_start), "end_date": written(dates.test_end)}
+        backtest = self._child(job, BACKTESTING, {**test, "model_path": training["model_path"]})
+        job.describe(backtest_result=backtest["metrics"])
+        found = found.tested(backtest)
+        found = self._gate(found, BACKTESTING, backtest_checks(figures(backtest), thresholds))
+
+        context = context_of(found, text)
+        assessed = self._child(job, ASSESSING, {"context": context, "designer": self.designer, "model": self.model})
+        job.describe(assessment_verdict=assessed["assessment"]["verdict"])
+        return found.assessed(Assessment.model_validate(assessed["assessment"]), assessed["assessment_path"]).as_dict()
+
+    def _settled(self) -> Plan:
+        assert self.plan is not None
+        return self.plan
+
+    def _design(self, job: Job) -> tuple[str, CycleResult]:
+        """The designed strategy's text, and what is known of it."""
+        plan = self._settled()
+        parameters = {
+            "designer": self.designer, "model": self.model, "seed": self.seed, "candidates": self.candidates,
+            "plan": plan.model_dump(mode="json"),
+        }  # fmt: skip
+        design = self._child(job, DESIGNING, parameters)
+        job.describe(strategy_name=design["strategy_name"])
+        unknown = Trials(count=0, reason="the designer did not search")
+        return design["text"], CycleResult(
+            goal=self.brief, understood=plan.goal.understood if plan.goal else None, strategy_name=design["strategy_name"],
+            strategy_in_words=tuple(design["strategy_in_words"]), designed_by=design["designed_by"], dates=plan.dates,
+            trials=Trials.model_validate(design["trials"]) if design["trials"] else unknown, notes=tuple(design["notes"]),
+            files={"strategy": design["strategy_path"]},
+        )  # fmt: skip
+
+    def _strategy(self, workspace: Workspace) -> tuple[str, CycleResult]:
+        """The given strategy's text, and what is known of it."""
+        plan = self._settled()
+        given = given_strategy(workspace, self.strategy, self.strategy_text, self.strategy).strategy
+        count = workspace.trials.count(plan.symbol, plan.dates.train_start, plan.dates.test_end)
+        return given.to_yaml(), CycleResult(
+            goal=None, understood=None, strategy_name=given.name, strategy_in_words=explain(given),
+            designed_by="whoever wrote it", dates=plan.dates, files={},
+            trials=Trials(count=count, reason="it was given, not found by a search; how it was chosen is not known"),
+        )  # fmt: skip
+
+    def _child(self, job: Job, phase: Phase, parameters: JSON) -> JSON:
+        """The result of a phase's child; the first time the child is started and this operation parked."""
+        if phase.metadata_key not in job.operation.metadata:
+            job.describe(phase=phase.name)
+            job.report(phase.share[0], phase.label)
+        limited = {**parameters, "time_limit_minutes": self.phase_minutes}
+        try:
+            child = job.child(
+                phase.name, phase.operation_type, limited, label=phase.label, share=phase.share, metadata_key=phase.metadata_key
+            )  # fmt: skip
+        except LostOwnership:
+            raise
+        except KtrdrError as error:  # it could not even be started
+            raise phase_error(phase, error.message, error.error_code, error.hint) from error
+        if child.status is Status.CANCELLED:
+            raise phase_error(phase, "it was cancelled")
+        if child.status is not Status.COMPLETED or child.result_summary is None:
+            why = child.error
+            raise phase_error(phase, why.message, why.code, why.hint) if why else phase_error(phase, "it gave no reason")
+        return child.result_summary
+
+    def _gate(self, found: CycleResult, phase: Phase, checks: tuple[Check, ...]) -> CycleResult:
+        """What was found, with the gate's answer; a refusal ends the cycle with everything that was measured."""
+        report = gate_report(gate_name(phase), checks)
+        gated = found.gated(report)
+        if not report["passed"]:
+            metrics = {check.name: check.value for check in checks}
+            raise GateError(gate_message(phase, report["reason"]), report["gate"], metrics, result=gated.as_dict())
+        return gated
+
+
+def plan_of_strategy(workspace: Workspace, strategy: Strategy) -> Plan:
+    """Where a given strategy is trained and tested: on its own dates, else on its series divided by time."""
+    symbol, timeframe = strategy.symbols[0], strategy.base_timeframe
+    series = workspace.bars.find(symbol, timeframe)
+    bar = timedelta(seconds=timeframe.seconds)
+    embargo = label_span(strategy.label, LONGEST_LABEL) * bar
+    (train_start, train_end), (test_start, test_end) = strategy.date_range, strategy.backtest_range
+    if train_start is None or train_end is None:
+        dates = split_range(series.first, series.last + bar, embargo=embargo)
+    else:
+        after = test_start or train_end + embargo
+        dates = Dates(train_start=train_start, train_end=train_end, test_start=after, test_end=test_end or series.last + bar)
+    if dates.test_start < dates.train_end or dates.test_end <= dates.test_start:
+        raise Invalid(
+            f"{strategy.name} would be tested on dates that do not lie behind its training: {dates.sentence()}",
+            hint="give the strategy a backtest.date_range that begins where its training ends, or none",
+        )
+    for each in strategy.timeframes:
+        require_bars(workspace, symbol, each, (dates.train_start, dates.train_end))
+        require_bars(workspace, symbol, each, (dates.test_start, dates.test_end))
+    return Plan(goal=None, symbol=symbol, timeframe=timeframe.name, dates=dates)
+
+
+def figures(backtest: JSON) -> JSON:
+    """What the backtest gate reads, with buying and holding beside it."""
+    held = backtest["benchmarks"]["buy_and_hold"]
+    return {**backtest["metrics"], **{f"buy_and_hold_{name}": held[name] for name in ("max_drawdown_pct", "sharpe_ratio")}}
+
+
+def context_of(found: CycleResult, text: str) -> JSON:
+    """Everything an assessment may know."""
+    assert found.training is not None
+    assert found.backtest is not None
+    context = AssessmentContext(
+        strategy_name=found.strategy_name, strategy_text=text, gates=found.gates, training=found.training["gate_inputs"],
+        backtest={name: found.backtest[name] for name in ("metrics", "benchmarks")}, trials=found.trials,
+    )  # fmt: skip
+    return context.model_dump(mode="json")

@@ -1,0 +1,282 @@
+"""Load bars from a provider into the home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict
+
+from ktrdr.errors import Invalid, KtrdrError, NoData
+from ktrdr.kinds.base import JSON, KINDS, Kind, Workspace
+from ktrdr.market.bars import COLUMNS, Bars
+from ktrdr.market.checks import check_bars
+from ktrdr.market.sessions import asset_class, is_open
+from ktrdr.market.timeframe import Timeframe
+from ktrdr.operations.job import Job
+from ktrdr.providers.base import PROVIDERS, Provider, Reach, build
+from ktrdr.stores.bars import Series, canonical
+from ktrdr.stores.catalog import Hours, Load, Outcome
+from ktrdr.strategy.sections import moment
+
+SHORT = timedelta(days=7)
+"""A provider whose bars begin or end this far from what was asked for gave a part only; less may be a holiday."""
+
+
+def _timeframe(name: str) -> str:
+    return Timeframe(name).name
+
+
+def _date(text: str) -> str:
+    try:
+        moment(text)
+    except ValueError as error:
+        raise Invalid(str(error), hint="dates are UTC, such as 2012-01-01") from None
+    return text
+
+
+Date = Annotated[str, AfterValidator(_date)]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a load that is stored before the next one is asked for, and what came of it."""
+
+    start: datetime
+    end: datetime
+    outcome: Outcome
+
+    def summary(self) -> JSON:
+        """The segment as the result shows it."""
+        done = self.outcome
+        return {
+            "start": self.start.isoformat(), "end": self.end.isoformat(), "state": done.state, "bars": done.bars, "added": done.added,
+            "conflicts": done.conflicts, "message": done.message,
+        }  # fmt: skip
+
+
+@KINDS.add
+class DataLoad(Kind):
+    """Load bars of a symbol from a provider.
+
+    Options of the provider, such as `file` of files or `seed` of synthetic, stand beside the parameters.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    symbol: Annotated[str, AfterValidator(canonical)]
+    timeframe: Annotated[str, AfterValidator(_timeframe)] = "1d"
+    mode: Literal["tail", "backfill", "full"] = "tail"
+    """tail: what is newer than the last stored bar; backfill: what is older than the first; full: the whole range."""
+    provider: str | None = None
+    """Where from; by default the provider that has the series already."""
+    start_date: Date | None = None
+    """Load [start_date, end_date); by default all that the provider has."""
+    end_date: Date | None = None
+    trading_hours: bool = False
+    """Keep only bars in the regular hours of US stocks."""
+    include_extended: bool = False
+    """Keep those before and after the regular hours too."""
+
+    def prepare(self, workspace: Workspace) -> Self:
+        """Settle the provider, and check its options, the dates and the hours."""
+        start, end = self._dates()
+        if start and end and start >= end:
+            raise Invalid(f"the range {_day(start)} .. {_day(end)} is empty", hint="give the earlier date as start")
+        ready = self if self.provider else self.model_copy(update={"provider": self._known_provider(workspace)})
+        ready._build()
+        ready._check_hours(workspace)
+        stored = ready._stored(workspace)
+        if stored and self.mode == "tail" and start:
+            raise Invalid(
+                f"{stored.symbol} {stored.timeframe} is stored up to {_day(stored.last)}, and tail goes on from there: it takes no start",
+                hint="for older bars take mode backfill, for a whole range mode full",
+            )
+        if stored and self.mode == "backfill" and end:
+            raise Invalid(
+                f"{stored.symbol} {stored.timeframe} is stored from {_day(stored.first)}, and backfill ends there: it takes no end",
+                hint="for newer bars take mode tail, for a whole range mode full",
+            )
+        return ready
+
+    def metadata(self) -> JSON:
+        """What is loaded, from where."""
+        options = {"mode": self.mode, "provider": self.provider, "hours": self._hours, **(self.model_extra or {})}
+        return {
+            "symbol": self.symbol, "timeframe": self.timeframe, "start_date": self.start_date, "end_date": self.end_date,
+            "parameters": options,
+        }  # fmt: skip
+
+    def run(self, job: Job, workspace: Workspace) -> JSON:
+        """Ask the provider year by year, and store each year before the next one is asked for."""
+        provider, before = self._build(), self._stored(workspace)
+        job.report(0, f"Asking {self.provider} for {self.symbol} {self.timeframe}")
+        reach = provider.reach(self.symbol, self._size, lambda step: job.report(0, step))
+        start, end = self._range(reach, before)
+        segments = list(self._load(job, workspace, provider, years(start, end, newest_first=self.mode == "backfill")))
+        after = self._stored(workspace)
+        if not any(segment.outcome.bars for segment in segments):
+            self._require_up_to_date(workspace, before, reach)
+        diagnosis = "; ".join(filter(None, [self._shortfall(reach), *(s.outcome.message for s in segments)]))
+        changed = sum(s.outcome.added + s.outcome.conflicts for s in segments)
+        conflicts = sum(s.outcome.conflicts for s in segments)
+        self._warn(job, workspace, conflicts)
+        job.report(100, f"{self.symbol} {self.timeframe}: {after.bars:,} bars" if after else "Nothing stored", steps=(len(segments),) * 2)
+        return {
+            "symbol": self.symbol, "timeframe": self.timeframe, "mode": self.mode, "provider": self.provider, "hours": self._hours,
+            "status": "partial" if diagnosis else "complete" if changed else "nothing-new",
+            "bars_loaded": sum(s.outcome.added for s in segments), "bars_total": after.bars if after else 0,
+            "first": after.first.isoformat() if after else None, "last": after.last.isoformat() if after else None,
+            "conflicts": conflicts, "diagnosis": diagnosis or None, "segments": [segment.summary() for segment in segments],
+        }  # fmt: skip
+
+    @property
+    def _source(self) -> str:
+        return self.provider or ""
+
+    @property
+    def _size(self) -> Timeframe:
+        return Timeframe(self.timeframe)
+
+    @property
+    def _hours(self) -> Hours:
+        return "extended" if self.include_extended else "regular" if self.trading_hours else "all"
+
+    def _dates(self) -> tuple[datetime | None, datetime | None]:
+        return moment(self.start_date) if self.start_date else None, moment(self.end_date) if self.end_date else None
+
+    def _build(self) -> Provider:
+        return build(self._source, self.model_extra or {})
+
+    def _stored(self, workspace: Workspace) -> Series | None:
+        return workspace.bars.stored(self.symbol, self._size, self._source)
+
+    def _answered(self, workspace: Workspace) -> list[Load]:
+        """The loads that brought bars, newest first."""
+        return [load for load in workspace.bars.loads(self.symbol, self._size, self._source) if load.outcome.state == "answered"]
+
+    def _known_provider(self, workspace: Workspace) -> str:
+        """The provider of the series that is there."""
+        known = [s for s in workspace.bars.series() if s.symbol == self.symbol and s.timeframe == self._size]
+        names = [s.provider for s in known if not s.bundled] or [s.provider for s in known]
+        if len(names) == 1:
+            return names[0]
+        if names:
+            raise Invalid(
+                f"{self.symbol} {self.timeframe} comes from {len(names)} providers: {', '.join(names)}", hint="name one: --provider"
+            )
+        bundled = ", ".join(f"{s.symbol} {s.timeframe}" for s in workspace.bars.series() if s.bundled)
+        raise Invalid(
+            f"no provider is known for {self.symbol} {self.timeframe}, and none was named",
+            hint=f"--provider files --file PATH for your own, --provider synthetic for made-up ones, --provider sample for {bundled}",
+            details={"providers": list(PROVIDERS.names())},
+        )
+
+    def _check_hours(self, workspace: Workspace) -> None:
+        intraday_stock = asset_class(self.symbol) == "us_stock" and self._size < Timeframe("1d")
+        if self._hours != "all" and not intraday_stock:
+            raise Invalid(
+                f"{self.symbol} {self.timeframe} has no trading hours to keep to: only US stocks have, in bars shorter than a day",
+                hint="leave out trading_hours and include_extended",
+            )
+        if self._stored(workspace) is None:
+            return
+        earlier = next(iter(self._answered(workspace)), None)
+        if earlier and earlier.hours != self._hours:
+            raise Invalid(
+                f"{self.symbol} {self.timeframe} of {self.provider} was loaded with {earlier.hours} hours; one series does not mix them",
+                hint=f"load it with {earlier.hours} hours again, or move its folder in the home away",
+            )
+
+    def _range(self, reach: Reach | None, stored: Series | None) -> tuple[datetime, datetime]:
+        """What to ask for: what was wanted, by mode, as far as the provider reaches."""
+        start, end = self._dates()
+        if stored and self.mode == "tail":
+            start = stored.last + timedelta(seconds=self._size.seconds)
+        if stored and self.mode == "backfill":
+            end = stored.first
+        if reach:
+            return max(start or reach.start, reach.start), min(end or reach.end, reach.end)
+        if start is None or end is None:
+            missing = " and ".join(name for name, given in (("start", start), ("end", end)) if given is None)
+            raise Invalid(
+                f"provider {self.provider} has bars for every range, so it must be told the {missing}", hint="add --start and --end"
+            )
+        return start, end
+
+    def _load(self, job: Job, workspace: Workspace, provider: Provider, parts: list[tuple[datetime, datetime]]) -> Iterator[Segment]:
+        """Fetch and store each part; after one that failed the rest is not asked for."""
+        stored_any = False
+        for done, (start, end) in enumerate(parts):
+            steps, percent = (done, len(parts)), 100 * done / len(parts)
+            job.report(percent, f"{self.symbol} {self.timeframe} · {_day(start)} .. {_day(end)}", steps=steps)
+            number = workspace.bars.begin_load(self.symbol, self._size, self._source, start=start, end=end, hours=self._hours)
+            on_progress = partial(job.report, percent, steps=steps)
+            try:
+                bars = provider.fetch(self.symbol, self._size, start=start, end=end, on_progress=on_progress)
+            except KtrdrError as failure:
+                failed = Outcome("failed", message=failure.message)
+                workspace.bars.end_load(number, failed)
+                if not stored_any:
+                    raise
+                yield Segment(start, end, failed)
+                return
+            outcome = self._keep(workspace, bars)
+            workspace.bars.end_load(number, outcome)
+            stored_any = stored_any or outcome.bars > 0
+            yield Segment(start, end, outcome)
+
+    def _keep(self, workspace: Workspace, bars: Bars) -> Outcome:
+        if self._hours != "all":
+            inside = is_open("us_stock", bars.time, bars.timeframe, self._hours)
+            columns = {name: getattr(bars, name)[inside] for name in COLUMNS}
+            bars = Bars.checked(bars.symbol, bars.timeframe, bars.time[inside], **columns, provider=bars.provider)
+        if not len(bars):
+            return Outcome("empty")
+        written = workspace.bars.write(bars)
+        return Outcome("answered", len(bars), written.added, written.conflicts)
+
+    def _require_up_to_date(self, workspace: Workspace, stored: Series | None, reach: Reach | None) -> None:
+        """No bars at all is an error, unless an earlier load brought the series to where this one would have gone on."""
+        answered = self._answered(workspace)
+        if stored and self.mode == "tail" and any(load.end > stored.last for load in answered):
+            return
+        if stored and self.mode == "backfill" and any(load.start <= stored.first for load in answered):
+            return
+        start, end = self._dates()
+        asked = f" in {_day(start)} .. {_day(end)}" if start or end else ""
+        has = f"; it has {_day(reach.start)} .. {_day(reach.end)}" if reach else ""
+        raise NoData(
+            f"{self.provider} gave no bars of {self.symbol} {self.timeframe}{asked}{has}",
+            hint="ask for other dates, or take another provider",
+            details={"symbol": self.symbol, "timeframe": self.timeframe, "provider": self.provider},
+        )
+
+    def _shortfall(self, reach: Reach | None) -> str | None:
+        start, end = self._dates()
+        if reach and ((start and reach.start - start >= SHORT) or (end and end - reach.end >= SHORT)):
+            return f"{self.provider} has {_day(reach.start)} .. {_day(reach.end)} only, asked for {_day(start)} .. {_day(end)}"
+        return None
+
+    def _warn(self, job: Job, workspace: Workspace, conflicts: int) -> None:
+        if conflicts:
+            job.warn(f"{conflicts} bars were stored with other values before; the new ones were kept")
+        for finding in check_bars(workspace.bars.read(self.symbol, self._size, provider=self.provider)):
+            job.warn(f"{finding.count} bars from {finding.first:%Y-%m-%d %H:%M} on: {finding.sentence}")
+
+
+def years(start: datetime, end: datetime, *, newest_first: bool) -> list[tuple[datetime, datetime]]:
+    """[start, end) cut at every new year; nothing if it is empty."""
+    if start >= end:
+        return []
+    edges = [start, *(datetime(year, 1, 1, tzinfo=UTC) for year in range(start.year + 1, end.year + 1)), end]
+    parts = [(first, last) for first, last in pairwise(edges) if first < last]
+    return parts[::-1] if newest_first else parts
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d}" if moment else "any"

@@ -1,0 +1,241 @@
+"""Watches one runner over its socket: relays what it says, answers what it asks, stops it, and writes its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ktrdr.errors import KtrdrError, LostOwnership
+from ktrdr.log import logger
+from ktrdr.operations.events import Hub
+from ktrdr.operations.launch import Runner
+from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, Status, Waiting
+from ktrdr.operations.store import Claim, NewOperation, Store
+
+JSON = dict[str, Any]
+LONGEST_LINE = 16 * 2**20
+FLUSH_SECONDS = 0.25
+"""Progress reaches SQL four times a second; listeners hear it at once."""
+LEAVE_SECONDS = 5.0
+"""Time a runner has to leave after its last word."""
+log = logger(__name__)
+
+
+@dataclass(frozen=True)
+class Doors:
+    """What a guardian works with."""
+
+    store: Store
+    hub: Hub
+    commands: Mapping[str, Callable[[Operation, str, JSON], Awaitable[Any]]]
+    """Typed commands that a runner may have run here, by name: they get the operation, the step key and the fields."""
+    start_child: Callable[[Operation, str, str, JSON], Awaitable[NewOperation]]
+    """Checks and completes a child that a runner asks for: parent, step, type, parameters."""
+    grace: float
+    """Seconds between asking a runner to stop and killing it."""
+    most_attempts: int
+
+
+class Guardian:
+    """The life of one attempt, from the launched process to the row's next state."""
+
+    def __init__(self, claim: Claim, runner: Runner, doors: Doors) -> None:
+        self.operation = claim.operation
+        self._claim = claim
+        self._runner = runner
+        self._doors = doors
+        self._writer: asyncio.StreamWriter | None = None
+        self._last_word: JSON | None = None
+        self._killing: asyncio.TimerHandle | None = None
+        self._cancelled = False
+        self._unsaved = False
+        self._saved_at = 0.0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Operation and attempt."""
+        return self.operation.operation_id, self.operation.attempt
+
+    async def watch(self) -> Operation | None:
+        """Stay until the process is gone and the row says so; the record, or None if the row is another attempt's."""
+        doors = self._doors
+        try:
+            reader, self._writer = await asyncio.open_connection(sock=self._runner.channel, limit=LONGEST_LINE)
+            if await doors.store.begin(*self.key, pid=self._runner.pid):
+                self.cancel()
+            self._tell({"type": "begin", "operation": self.operation.json_dict(), "parameters": self._claim.parameters,
+                        "resumed": await self._checkpoint()})  # fmt: skip
+            doors.hub.publish(self.operation)
+            await self._listen(reader)
+            await self._see_off()
+            return await self._write_end()
+        except LostOwnership as lost:
+            log.warning("ownership lost", operation_id=self.operation.operation_id, attempt=self.operation.attempt, reason=str(lost))
+            self._runner.kill()
+            await self._runner.gone
+            return None
+        finally:
+            if self._killing:
+                self._killing.cancel()
+            if self._writer:
+                self._writer.close()
+
+    def cancel(self) -> None:
+        """Ask the runner to stop, and kill it when its time of grace is over."""
+        self._cancelled = True
+        self._tell({"type": "cancel"})
+        self._kill_after(self._doors.grace)
+
+    def drain(self, seconds: float) -> None:
+        """Ask the runner to keep what it has and leave."""
+        self._tell({"type": "drain"})
+        self._kill_after(seconds)
+
+    def _kill_after(self, seconds: float) -> None:
+        if self._killing:
+            self._killing.cancel()
+        self._killing = asyncio.get_running_loop().call_later(seconds, self._runner.kill)
+
+    def _tell(self, message: JSON) -> None:
+        if self._writer and not self._writer.is_closing():
+            self._writer.write(json.dumps(message, allow_nan=False).encode() + b"\n")
+
+    async def _checkpoint(self) -> JSON | None:
+        """Where this attempt goes on: the operation's own checkpoint, else that of the one it resumes."""
+        own = self.operation
+        if own.checkpoint is None and own.resumed_from and own.resumed_from.get("checkpoint_id"):
+            own = await self._doors.store.get(own.resumed_from["operation_id"])
+        return own.checkpoint.model_dump(mode="json") if own.checkpoint else None
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        while self._last_word is None:
+            try:
+                line = await reader.readline()
+            except (ConnectionError, ValueError) as error:  # ValueError: a line over the limit
+                log.error("runner unreadable", operation_id=self.operation.operation_id, reason=str(error))
+                self._runner.kill()
+                return
+            if not line:
+                return
+            await self._hear(json.loads(line))
+
+    async def _hear(self, said: JSON) -> None:
+        match said["type"]:
+            case "progress":
+                self._change(progress=Progress.model_validate(said["progress"]))
+                self._unsaved = True
+                await self._save_progress(at_least=FLUSH_SECONDS)
+            case "metadata":
+                self._change(metadata={**self.operation.metadata, **said["metadata"]})
+                await self._doors.store.describe(*self.key, said["metadata"])
+            case "warning":
+                self._change(warnings=[*self.operation.warnings, said["text"]])
+                await self._doors.store.warn(*self.key, said["text"])
+            case "ask":
+                await self._answer(said["id"], said["message"])
+            case "end":
+                self._last_word = said
+
+    def _change(self, **fields: Any) -> None:
+        self.operation = self.operation.model_copy(update=fields)
+        self._doors.hub.publish(self.operation)
+
+    async def _save_progress(self, at_least: float = 0.0) -> None:
+        if self._unsaved and time.monotonic() - self._saved_at >= at_least:
+            self._saved_at, self._unsaved = time.monotonic(), False
+            await self._doors.store.set_progress(*self.key, self.operation.progress)
+
+    async def _answer(self, number: int, asked: JSON) -> None:
+        try:
+            answer = {"answer": await self._do(asked)}
+        except LostOwnership:
+            raise
+        except KtrdrError as error:
+            answer = {"error": {**error.as_dict(), "kind": type(error).__name__}}
+        self._tell({"type": "answer", "id": number, **answer})
+
+    async def _do(self, asked: JSON) -> Any:
+        match asked["type"]:
+            case "checkpoint":
+                ref = CheckpointRef.model_validate(asked["checkpoint"])
+                await self._doors.store.set_checkpoint(*self.key, ref)
+                self._change(checkpoint=ref)
+                return None
+            case "write":
+                return await self._write(asked["command"], asked["step_key"], asked["fields"])
+            case "child":
+                await self._save_progress()
+                return await self._child(asked)
+        raise KtrdrError(f"a runner asked for {asked['type']!r}, which there is not")
+
+    async def _write(self, command: str, step_key: str, fields: JSON) -> Any:
+        known, answer = await self._doors.store.answer_of(self.operation.operation_id, step_key)
+        if known:
+            return answer
+        if command not in self._doors.commands:
+            raise KtrdrError(f"a runner asked for the command {command!r}, which there is not")
+        answer = await self._doors.commands[command](self.operation, step_key, fields)
+        await self._doors.store.journal(*self.key, step_key, command, answer)
+        return answer
+
+    async def _child(self, asked: JSON) -> JSON:
+        store, parent = self._doors.store, self.operation
+        waiting = Waiting(step=asked["step"], operation_id="", label=asked["label"], begin=asked["share"][0], end=asked["share"][1])
+        child = await store.child_of_step(parent.operation_id, asked["step"]) or await self._inherited(asked["step"])
+        if child is None:
+            new = await self._doors.start_child(parent, asked["step"], asked["operation_type"], asked["parameters"])
+            child = await store.park(*self.key, new, waiting, asked["metadata_key"])
+        elif child.status.ended or not await store.park_again(*self.key, waiting.model_copy(update={"operation_id": child.operation_id})):
+            record = await store.get(child.operation_id)
+            if asked["metadata_key"] and parent.metadata.get(asked["metadata_key"]) != record.operation_id:
+                await self._hear({"type": "metadata", "metadata": {asked["metadata_key"]: record.operation_id}})
+            return {"parked": False, "operation": record.json_dict()}
+        self._doors.hub.publish(await store.get(parent.operation_id))
+        return {"parked": True}
+
+    async def _inherited(self, step: str) -> Operation | None:
+        """The completed child of this step that the resumed operation had."""
+        before = self.operation.resumed_from
+        while before:
+            child = await self._doors.store.child_of_step(before["operation_id"], step)
+            if child is not None:
+                return child if child.status is Status.COMPLETED else None
+            before = (await self._doors.store.get(before["operation_id"])).resumed_from
+        return None
+
+    async def _see_off(self) -> None:
+        """Wait until the process is gone; one that does not leave by itself is killed."""
+        done, _ = await asyncio.wait([self._runner.gone], timeout=LEAVE_SECONDS)
+        if not done:
+            self._runner.kill()
+            await self._runner.gone
+
+    async def _write_end(self) -> Operation | None:
+        doors, word = self._doors, self._last_word
+        status: str | None = word["status"] if word else None
+        if status == "parked":
+            return None
+        await self._save_progress()
+        if self._cancelled or status == "cancelled":
+            reason = ErrorRecord(code="cancelled", message=await doors.store.cancel_reason(self.operation.operation_id))
+            return await doors.store.finish(*self.key, Status.CANCELLED, error=reason)
+        if word is None or status is None:
+            return await doors.store.lose(*self.key, death_sentence(self._runner.gone.result()), doors.most_attempts)
+        if status == "drained":
+            await doors.store.give_back(*self.key)
+            return None
+        error = ErrorRecord.model_validate(word["error"]) if word["error"] else None
+        return await doors.store.finish(*self.key, Status(status), word["result"], error)
+
+
+def death_sentence(exit_status: int) -> str:
+    """How a process ended that said nothing of its end."""
+    if exit_status == -9:
+        return "the runner was killed (signal 9), perhaps for want of memory"
+    if exit_status < 0:
+        return f"the runner died of signal {-exit_status}"
+    return f"the runner left without a result (exit code {exit_status})"

@@ -1,0 +1,175 @@
+"""Starting runner processes: forked from a preloaded server where the system can, else started afresh."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ktrdr.errors import Unavailable
+from ktrdr.log import logger
+
+READY_SECONDS = 60.0
+log = logger(__name__)
+
+
+@dataclass(eq=False)
+class Runner:
+    """A runner process, and our end of the socket to it."""
+
+    pid: int
+    channel: socket.socket
+    gone: asyncio.Future[int] = field(repr=False)
+    """Its exit status, negative for a signal, once the process is gone."""
+
+    def kill(self) -> None:
+        """End the whole process group at once."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # it left by itself
+
+
+class Launcher(Protocol):
+    """Starts runners of a profile."""
+
+    async def launch(self, profile: str) -> Runner:
+        """Start a runner that waits for its first message."""
+
+    async def close(self) -> None:
+        """Let go of what was preloaded."""
+
+
+class SpawnLauncher:
+    """A fresh interpreter for each runner."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+
+    async def launch(self, profile: str) -> Runner:
+        """Start an interpreter with the runner's end of a socket."""
+        ours, theirs = socket.socketpair()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "ktrdr.worker", "--runner", str(theirs.fileno()), pass_fds=(theirs.fileno(),),
+            start_new_session=True, stdin=subprocess.DEVNULL, env=self._environment,
+        )  # fmt: skip
+        theirs.close()
+        return Runner(process.pid, ours, asyncio.ensure_future(process.wait()))
+
+    async def close(self) -> None:
+        """Nothing is kept between two launches."""
+
+
+class Zygote:
+    """A process that has loaded what runners of a profile need, and forks one when asked."""
+
+    def __init__(self, profile: str, environment: dict[str, str]) -> None:
+        self.profile = profile
+        self._runners: dict[int, asyncio.Future[int]] = {}
+        self._asked: asyncio.Queue[asyncio.Future[int]] = asyncio.Queue()
+        self._lock = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ktrdr.worker", "--zygote", profile, str(theirs.fileno())], pass_fds=(theirs.fileno(),),
+            start_new_session=True, stdin=subprocess.DEVNULL, env=environment,
+        )  # fmt: skip
+        theirs.close()
+        self._loop.add_reader(self._control.fileno(), self._hear)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still fork."""
+        return self.process.poll() is None
+
+    async def fork(self) -> Runner:
+        """A new runner."""
+        await asyncio.wait_for(asyncio.shield(self.ready), READY_SECONDS)
+        async with self._lock:
+            ours, theirs = socket.socketpair()
+            born: asyncio.Future[int] = self._loop.create_future()
+            self._asked.put_nowait(born)
+            socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
+            theirs.close()
+            pid = await born
+        return Runner(pid, ours, self._runners[pid])
+
+    def _hear(self) -> None:
+        try:
+            packet = self._control.recv(4096)
+        except BlockingIOError:
+            return
+        if not packet:
+            self._lost()
+            return
+        said = json.loads(packet)
+        match said["type"]:
+            case "ready":
+                self.ready.set_result(None)
+            case "born":
+                self._runners[said["pid"]] = self._loop.create_future()
+                self._asked.get_nowait().set_result(said["pid"])
+            case "gone":
+                self._runners.pop(said["pid"]).set_result(said["status"])
+
+    def _lost(self) -> None:
+        """The zygote is gone; so are its runners, as far as we can tell, for they hear the end of their own sockets."""
+        self._loop.remove_reader(self._control.fileno())
+        self._control.close()
+        error = Unavailable(f"the {self.profile} fork server ended unexpectedly", hint="the backend's log tells why")
+        waiting = [self._asked.get_nowait() for _ in range(self._asked.qsize())]
+        if not self.ready.done():
+            self.ready.set_exception(error)
+        for born in waiting:
+            born.set_exception(error)
+        for pid, gone in self._runners.items():
+            Runner(pid, self._control, gone).kill()
+            gone.set_result(-signal.SIGKILL)
+        self._runners.clear()
+
+    def close(self) -> None:
+        """Let it leave; it does when its socket closes."""
+        if self._control.fileno() >= 0:
+            self._loop.remove_reader(self._control.fileno())
+            self._control.close()
+        self.process.wait(10)
+
+
+class ForkLauncher:
+    """One preloaded fork server per profile, started when first needed."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._zygotes: dict[str, Zygote] = {}
+
+    async def launch(self, profile: str) -> Runner:
+        """Fork a runner, starting the server first if there is none."""
+        zygote = self._zygotes.get(profile)
+        if zygote is None or not zygote.alive:
+            zygote = self._zygotes[profile] = Zygote(profile, self._environment)
+            log.info("fork server started", profile=profile, pid=zygote.process.pid)
+        return await zygote.fork()
+
+    def drop(self, profile: str) -> None:
+        """End the server of a profile, for its memory."""
+        zygote = self._zygotes.pop(profile, None)
+        if zygote is not None:
+            zygote.close()
+
+    async def close(self) -> None:
+        """End all servers."""
+        for profile in list(self._zygotes):
+            self.drop(profile)
+
+
+def launcher(environment: dict[str, str]) -> Launcher:
+    """The launcher that suits this system: forking is safe on Linux only."""
+    return ForkLauncher(environment) if sys.platform == "linux" else SpawnLauncher(environment)

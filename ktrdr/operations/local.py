@@ -1,0 +1,119 @@
+"""The engine of one machine: attempts are child processes, their guardians tasks of this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ktrdr.errors import KtrdrError, LostOwnership
+from ktrdr.log import logger
+from ktrdr.operations.engine import Signal, Slot
+from ktrdr.operations.guardian import Doors, Guardian
+from ktrdr.operations.launch import ForkLauncher, Launcher
+from ktrdr.operations.store import Claim
+
+DRAIN_SECONDS = 10.0
+IDLE_SECONDS = 600.0
+"""A preloaded torch server without work for so long is dropped for its memory."""
+log = logger(__name__)
+
+
+class LocalEngine:
+    """Attempts on this machine, in a fixed number of slots per profile."""
+
+    def __init__(self, slots: dict[str, int], launcher: Launcher, doors: Doors, on_end: Callable[[], None]) -> None:
+        self._slots = slots
+        self._launcher = launcher
+        self._doors = doors
+        self._on_end = on_end
+        """Called whenever a slot is free again."""
+        self._guardians: dict[tuple[str, int], Guardian] = {}
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._profiles: dict[tuple[str, int], str] = {}
+        self._dropping: asyncio.TimerHandle | None = None
+
+    def capacity(self) -> dict[str, int]:
+        """Free slots by profile."""
+        used = list(self._profiles.values())
+        return {profile: most - used.count(profile) for profile, most in self._slots.items()}
+
+    async def launch(self, claim: Claim) -> None:
+        """Start an attempt and its guardian."""
+        key = claim.operation.operation_id, claim.operation.attempt
+        self._profiles[key] = claim.profile
+        self._tasks[key] = asyncio.create_task(self._run(key, claim), name=f"guardian of {key[0]} attempt {key[1]}")
+
+    async def _run(self, key: tuple[str, int], claim: Claim) -> None:
+        doors = self._doors
+        try:
+            try:
+                runner = await self._launcher.launch(claim.profile)
+            except (OSError, KtrdrError) as error:
+                log.error("launch failed", operation_id=key[0], reason=str(error))
+                doors.hub.publish(await doors.store.lose(*key, f"no process could be started: {error}", doors.most_attempts))
+                return
+            guardian = self._guardians[key] = Guardian(claim, runner, doors)
+            ended = await guardian.watch()
+            if ended is not None:
+                doors.hub.publish(ended)
+        except LostOwnership as lost:
+            log.warning("ownership lost", operation_id=key[0], attempt=key[1], reason=str(lost))
+        finally:
+            self._guardians.pop(key, None)
+            self._profiles.pop(key, None)
+            self._tasks.pop(key, None)
+            self._drop_torch_later()
+            self._on_end()
+
+    def signal(self, operation_id: str, attempt: int, signal: Signal) -> bool:
+        """Tell an attempt to stop or to give its slot back."""
+        guardian = self._guardians.get((operation_id, attempt))
+        if guardian is None:
+            return False
+        if signal == "cancel":
+            guardian.cancel()
+        else:
+            guardian.drain(DRAIN_SECONDS)
+        return True
+
+    async def gone(self, operation_id: str, attempt: int) -> None:
+        """Return when an attempt has left."""
+        task = self._tasks.get((operation_id, attempt))
+        if task is not None:
+            await asyncio.wait([task])
+
+    def running(self) -> list[tuple[str, int]]:
+        """The attempts that hold a slot."""
+        return list(self._profiles)
+
+    def slots(self) -> list[Slot]:
+        """Every slot, with what runs in it."""
+        found = []
+        for profile, most in self._slots.items():
+            busy = [key for key, its in self._profiles.items() if its == profile]
+            for number in range(most):
+                key = busy[number] if number < len(busy) else None
+                found.append(Slot(f"local-{profile}-{number + 1}", profile, *(key or ())))
+        return found
+
+    async def close(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Drain all attempts; what stays longer is killed, and goes on from its checkpoint another time."""
+        if self._dropping:
+            self._dropping.cancel()
+        for guardian in list(self._guardians.values()):
+            guardian.drain(seconds)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=seconds + 5)
+        await self._launcher.close()
+
+    def _drop_torch_later(self) -> None:
+        """Free the memory of the torch server after a while without work for it."""
+        if not isinstance(self._launcher, ForkLauncher):
+            return
+        if self._dropping:
+            self._dropping.cancel()
+        self._dropping = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._drop_torch)
+
+    def _drop_torch(self) -> None:
+        if "torch" not in self._profiles.values() and isinstance(self._launcher, ForkLauncher):
+            self._launcher.drop("torch")

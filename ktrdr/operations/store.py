@@ -1,0 +1,496 @@
+"""The statements of operations: every transition is one UPDATE whose WHERE names state and attempt."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from sqlalchemy import Row, Update, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.sql.elements import ColumnElement
+
+from ktrdr.errors import Conflict, LostOwnership, NotFound
+from ktrdr.operations import database
+from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting, with_child
+from ktrdr.operations.tables import attempts, operations, steps
+
+JSON = dict[str, Any]
+o = operations.c
+LEASED = (State.STARTING, State.RUNNING)
+LEAST_PART = 4
+
+
+@dataclass(frozen=True)
+class NewOperation:
+    """An operation that does not exist yet."""
+
+    operation_type: str
+    parameters: JSON
+    metadata: JSON = field(default_factory=dict)
+    profile: str = "light"
+    priority: int = 0
+    idempotency_key: str | None = None
+    resumed_from: JSON | None = None
+
+
+@dataclass(frozen=True)
+class OperationQuery:
+    """Which operations to list."""
+
+    status: Status | None = None
+    operation_type: str | None = None
+    active_only: bool = False
+    resumable: bool = False
+    limit: int = 50
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class OperationPage:
+    """Some of the operations, newest first, and how many there are in all."""
+
+    operations: list[Operation]
+    total_count: int
+    active_count: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An attempt that this backend may now launch."""
+
+    operation: Operation
+    parameters: JSON
+    profile: str
+
+
+@dataclass(frozen=True)
+class Cancelling:
+    """What a request to cancel met."""
+
+    operation_id: str
+    running: list[tuple[str, int]]
+    """Attempts that must be told."""
+    ended: list[str]
+    """Operations that ended at once."""
+
+
+def new_id(operation_type: str, now: datetime) -> str:
+    """An id such as `op_training_20261121_093000_1a2b3c4d`."""
+    return f"op_{operation_type}_{now:%Y%m%d_%H%M%S}_{secrets.token_hex(4)}"
+
+
+def utc_now() -> datetime:
+    """The present moment."""
+    return datetime.now(UTC)
+
+
+class Store:
+    """Operations in a database; one instance in one process writes."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect, and bring the tables up to date."""
+        return cls(await database.connect(url))
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.connect() as connection:
+            await connection.execution_options(ktrdr_write=True)
+            async with connection.begin():
+                yield connection
+
+    # --- reading
+
+    async def get(self, operation_id: str) -> Operation:
+        """One operation; NotFound if there is none."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no operation {operation_id!r}", hint="ktrdr ops lists them")
+            return (await self._records(connection, [row]))[0]
+
+    async def resolve(self, part: str) -> str:
+        """The id that `part` stands for: a whole id, or at least four characters that occur in one only."""
+        async with self._engine.connect() as connection:
+            exact = (await connection.execute(select(o.operation_id).where(o.operation_id == part))).scalar_one_or_none()
+            if exact is not None:
+                return str(exact)
+            found: Sequence[str] = []
+            if len(part) >= LEAST_PART:
+                like = select(o.operation_id).where(o.operation_id.contains(part, autoescape=True)).order_by(o.created_at.desc()).limit(6)
+                found = (await connection.execute(like)).scalars().all()
+        if not found:
+            raise NotFound(f"there is no operation {part!r}", hint="ktrdr ops lists them")
+        if len(found) > 1:
+            raise Conflict(f"{part!r} stands for more than one operation: {', '.join(found[:5])}", hint="give more of the id")
+        return found[0]
+
+    async def waiting(self, operation_id: str) -> tuple[Operation, Waiting | None]:
+        """An operation, and which child it waits for, if any."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
+            waiting = Waiting.model_validate(row.waiting) if row.waiting and row.state != State.ENDED else None
+            return (await self._records(connection, [row]))[0], waiting
+
+    async def parameters(self, operation_id: str) -> JSON:
+        """What an operation was asked to do."""
+        async with self._engine.connect() as connection:
+            found: JSON = (await connection.execute(select(o.parameters).where(o.operation_id == operation_id))).scalar_one()
+            return found
+
+    async def cancel_reason(self, operation_id: str) -> str:
+        """Why somebody wanted an operation to stop."""
+        async with self._engine.connect() as connection:
+            reason = (await connection.execute(select(o.cancel_reason).where(o.operation_id == operation_id))).scalar_one()
+            return reason or "Cancelled by user"
+
+    async def find(self, query: OperationQuery) -> OperationPage:
+        """A page of operations, newest first."""
+        wanted = []
+        if query.status is not None:
+            wanted.append(o.status == query.status)
+        if query.operation_type is not None:
+            wanted.append(o.operation_type == query.operation_type)
+        if query.active_only:
+            wanted.append(o.state != State.ENDED)
+        if query.resumable:
+            wanted.append(resumable())
+        async with self._engine.connect() as connection:
+            page = select(operations).where(*wanted).order_by(o.created_at.desc(), o.operation_id.desc())
+            rows = (await connection.execute(page.limit(query.limit).offset(query.offset))).all()
+            total = (await connection.execute(select(func.count()).select_from(operations).where(*wanted))).scalar_one()
+            active = (await connection.execute(select(func.count()).select_from(operations).where(o.state != State.ENDED))).scalar_one()
+            return OperationPage(await self._records(connection, rows), total, active)
+
+    async def counts(self) -> list[tuple[str, str, int]]:
+        """How many operations there are of each type and status."""
+        async with self._engine.connect() as connection:
+            grouped = select(o.operation_type, o.status, func.count()).group_by(o.operation_type, o.status)
+            return [(kind, status, number) for kind, status, number in (await connection.execute(grouped)).all()]
+
+    async def children(self, operation_id: str) -> list[Operation]:
+        """The operations that one has started, oldest first."""
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(select(operations).where(o.parent_operation_id == operation_id).order_by(o.created_at))).all()
+            return await self._records(connection, rows)
+
+    async def child_of_step(self, operation_id: str, step: str) -> Operation | None:
+        """The operation that a step of another has started."""
+        async with self._engine.connect() as connection:
+            wanted = select(operations).where(o.parent_operation_id == operation_id, o.step_key == step)
+            row = (await connection.execute(wanted)).one_or_none()
+            return (await self._records(connection, [row]))[0] if row is not None else None
+
+    async def checkpointed(self, checkpoint_id: str | None = None) -> list[Operation]:
+        """Operations that have a checkpoint, newest first; or the one that has this."""
+        wanted = select(operations).where(o.checkpoint_id.is_not(None)).order_by(o.created_at.desc())
+        if checkpoint_id is not None:
+            wanted = wanted.where(o.checkpoint_id == checkpoint_id)
+        async with self._engine.connect() as connection:
+            return await self._records(connection, (await connection.execute(wanted)).all())
+
+    async def _records(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Operation]:
+        """Rows as records; a parent that waits shows the progress of its child."""
+        waiting = {row.operation_id: Waiting.model_validate(row.waiting) for row in rows if row.waiting and row.state != State.ENDED}
+        ids = [w.operation_id for w in waiting.values()]
+        found = (await connection.execute(select(operations).where(o.operation_id.in_(ids)))).all() if ids else []
+        children = {row.operation_id: row for row in found}
+        grandchildren = await self._records(connection, list(children.values())) if children else []
+        shown = {child.operation_id: child for child in grandchildren}
+        return [
+            with_child(record(row), waiting[row.operation_id], shown[waiting[row.operation_id].operation_id])
+            if row.operation_id in waiting
+            else record(row)
+            for row in rows
+        ]
+
+    # --- starting
+
+    async def submit(self, new: NewOperation, *, limit_active: int | None = None) -> Operation:
+        """Add an operation to the queue; the same idempotency key yields the operation it made before.
+
+        With `limit_active`, Conflict when so many of this type have not ended.
+        """
+        async with self._writing() as connection:
+            if new.idempotency_key is not None:
+                before = select(operations).where(o.idempotency_key == new.idempotency_key)
+                row = (await connection.execute(before)).one_or_none()
+                if row is not None:
+                    return (await self._records(connection, [row]))[0]
+            if limit_active is not None:
+                alive = select(o.operation_id).where(o.operation_type == new.operation_type, o.state != State.ENDED).order_by(o.created_at)
+                ids = (await connection.execute(alive)).scalars().all()
+                if len(ids) >= limit_active:
+                    raise Conflict(
+                        f"{len(ids)} {new.operation_type} running already: {ids[0]}",
+                        hint=f"wait for it, or: ktrdr cancel {ids[0]}", code="limit_reached", details={"operation_id": ids[0]},
+                    )  # fmt: skip
+            return record(await self._insert(connection, new, parent=None, step=None))
+
+    async def _insert(self, connection: AsyncConnection, new: NewOperation, parent: Row[Any] | None, step: str | None) -> Row[Any]:
+        now = utc_now()
+        operation_id = new_id(new.operation_type, now)
+        values: JSON = {
+            "operation_id": operation_id, "operation_type": new.operation_type, "status": Status.PENDING, "state": State.QUEUED,
+            "profile": new.profile, "priority": new.priority if parent is None else parent.priority + 1,
+            "parent_operation_id": parent.operation_id if parent is not None else None, "step_key": step,
+            "path": f"{parent.path if parent is not None else '/'}{operation_id}/", "idempotency_key": new.idempotency_key,
+            "parameters": new.parameters, "metadata": new.metadata, "created_at": now, "resumed_from": new.resumed_from,
+            "warnings": [],
+        }  # fmt: skip
+        await connection.execute(insert(operations).values(values))
+        return (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
+
+    async def park_again(self, operation_id: str, attempt: int, waiting: Waiting) -> bool:
+        """Park a parent whose child runs already; False if the child has ended meanwhile."""
+        async with self._writing() as connection:
+            state = (await connection.execute(select(o.state).where(o.operation_id == waiting.operation_id))).scalar_one()
+            if state == State.ENDED:
+                return False
+            await self._own(connection, operation_id, attempt, state=State.PARKED, waiting=waiting.model_dump(), lease_until=None)
+            await self._end_attempt(connection, operation_id, attempt, "parked")
+            return True
+
+    async def park(self, operation_id: str, attempt: int, new: NewOperation, waiting: Waiting, metadata_key: str | None) -> Operation:
+        """Start a child and park its parent, or nothing of both."""
+        async with self._writing() as connection:
+            parent = (await connection.execute(select(operations).where(o.operation_id == operation_id).with_for_update())).one()
+            child = record(await self._insert(connection, new, parent, waiting.step))
+            named = waiting.model_copy(update={"operation_id": child.operation_id})
+            metadata = {**parent.metadata, metadata_key: child.operation_id} if metadata_key else parent.metadata
+            await self._own(
+                connection, operation_id, attempt, state=State.PARKED, waiting=named.model_dump(), metadata=metadata, lease_until=None
+            )
+            await self._end_attempt(connection, operation_id, attempt, "parked")
+            return child
+
+    # --- attempts
+
+    async def claim(self, profile: str, most: int, lease: timedelta) -> list[Claim]:
+        """Take up to `most` queued operations of a profile, the urgent and old ones first."""
+        now = utc_now()
+        async with self._writing() as connection:
+            ready = (
+                select(o.operation_id)
+                .where(o.state == State.QUEUED, o.profile == profile, or_(o.not_before.is_(None), o.not_before <= now))
+                .order_by(o.priority.desc(), o.created_at)
+                .limit(most)
+            )
+            ids = (await connection.execute(ready)).scalars().all()
+            if not ids:
+                return []
+            taken = update(operations).where(o.operation_id.in_(ids), o.state == State.QUEUED)
+            taken = taken.values(
+                state=State.STARTING, status=Status.RUNNING, attempt=o.attempt + 1, lease_until=now + lease,
+                started_at=func.coalesce(o.started_at, now), waiting=None,
+            )  # fmt: skip
+            await connection.execute(taken)
+            rows = (await connection.execute(select(operations).where(o.operation_id.in_(ids)))).all()
+            begun = [{"operation_id": row.operation_id, "attempt": row.attempt, "started_at": now} for row in rows]
+            await connection.execute(insert(attempts), begun)
+            return [Claim(record(row), row.parameters, row.profile) for row in rows]
+
+    async def begin(self, operation_id: str, attempt: int, pid: int) -> bool:
+        """The attempt's process is there; whether it was asked to stop already."""
+        async with self._writing() as connection:
+            await self._own(connection, operation_id, attempt, state=State.RUNNING)
+            mine = (attempts.c.operation_id == operation_id) & (attempts.c.attempt == attempt)
+            await connection.execute(update(attempts).where(mine).values(pid=pid))
+            asked = select(o.cancel_requested_at).where(o.operation_id == operation_id)
+            return (await connection.execute(asked)).scalar_one() is not None
+
+    async def renew(self, owned: Sequence[tuple[str, int]], lease: timedelta) -> None:
+        """Extend the leases of attempts; one that is no longer owned is left alone."""
+        until = utc_now() + lease
+        async with self._writing() as connection:
+            for operation_id, attempt in owned:
+                await connection.execute(self._owned(operation_id, attempt).values(lease_until=until))
+
+    async def set_progress(self, operation_id: str, attempt: int, progress: Progress) -> None:
+        """Note how far an attempt is."""
+        async with self._writing() as connection:
+            await self._own(connection, operation_id, attempt, progress=progress.model_dump(mode="json"))
+
+    async def describe(self, operation_id: str, attempt: int, metadata: JSON) -> None:
+        """Add to an operation's metadata."""
+        async with self._writing() as connection:
+            before = (await connection.execute(select(o.metadata).where(o.operation_id == operation_id))).scalar_one()
+            await self._own(connection, operation_id, attempt, metadata={**before, **metadata})
+
+    async def warn(self, operation_id: str, attempt: int, text: str) -> None:
+        """Add a warning to an operation."""
+        async with self._writing() as connection:
+            before = (await connection.execute(select(o.warnings).where(o.operation_id == operation_id))).scalar_one()
+            await self._own(connection, operation_id, attempt, warnings=[*(before or []), text])
+
+    async def set_checkpoint(self, operation_id: str, attempt: int, ref: CheckpointRef) -> None:
+        """Note a checkpoint that is safely on disk; attempts before it no longer count as fruitless."""
+        async with self._writing() as connection:
+            noted = {"checkpoint": ref.model_dump(mode="json"), "checkpoint_id": ref.checkpoint_id, "fruitless": 0}
+            await self._own(connection, operation_id, attempt, **noted)
+
+    async def forget_checkpoint(self, operation_id: str) -> None:
+        """The checkpoint of an ended operation is gone."""
+        async with self._writing() as connection:
+            gone = update(operations).where(o.operation_id == operation_id).values(checkpoint=None, checkpoint_id=None)
+            await connection.execute(gone)
+
+    async def answer_of(self, operation_id: str, step_key: str) -> tuple[bool, Any]:
+        """Whether a step was done before, and its answer."""
+        async with self._engine.connect() as connection:
+            mine = (steps.c.operation_id == operation_id) & (steps.c.step_key == step_key)
+            row = (await connection.execute(select(steps).where(mine))).one_or_none()
+            return (False, None) if row is None else (True, (row.answer or {}).get("answer"))
+
+    async def journal(self, operation_id: str, attempt: int, step_key: str, command: str, answer: Any) -> None:
+        """Remember the answer of a step, if the attempt still owns its operation."""
+        async with self._writing() as connection:
+            await self._own(connection, operation_id, attempt, lease_until=o.lease_until)
+            values = {"operation_id": operation_id, "step_key": step_key, "command": command, "attempt": attempt, "at": utc_now()}
+            await connection.execute(insert(steps).values(answer={"answer": answer}, **values))
+
+    # --- ends
+
+    async def finish(
+        self, operation_id: str, attempt: int, status: Status, result: JSON | None = None, error: ErrorRecord | None = None
+    ) -> Operation:
+        """Write the end of an attempt that is the end of its operation; a waiting parent is queued again."""
+        async with self._writing() as connection:
+            row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
+            progress = row.progress
+            if status is Status.COMPLETED:
+                progress = Progress.model_validate(progress or {}).model_copy(update={"percentage": 100.0}).model_dump(mode="json")
+            ended = {
+                "state": State.ENDED, "status": status, "result_summary": result, "completed_at": utc_now(), "lease_until": None,
+                "error": error.model_dump(mode="json") if error else None, "progress": progress, "waiting": None,
+            }  # fmt: skip
+            await self._own(connection, operation_id, attempt, **ended)
+            await self._end_attempt(connection, operation_id, attempt, status)
+            await self._wake(connection, [operation_id])
+        return await self.get(operation_id)
+
+    async def give_back(self, operation_id: str, attempt: int) -> None:
+        """A drained attempt: the operation waits in the queue and nothing is held against it."""
+        async with self._writing() as connection:
+            await self._own(connection, operation_id, attempt, state=State.QUEUED, status=Status.PENDING, lease_until=None)
+            await self._end_attempt(connection, operation_id, attempt, "drained")
+
+    async def lose(self, operation_id: str, attempt: int, reason: str, most_attempts: int, code: str = "worker_lost") -> Operation:
+        """An attempt ended without a word: cancelled if that was asked, failed if that happens too often, else queued again."""
+        async with self._writing() as connection:
+            row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
+            if row.attempt != attempt or row.state not in LEASED:
+                raise LostOwnership(f"attempt {attempt} no longer owns {operation_id}")
+            now = utc_now()
+            values: JSON = {"lease_until": None, "fruitless": row.fruitless + 1}
+            if row.cancel_requested_at is not None:
+                values |= {
+                    "state": State.ENDED,
+                    "status": Status.CANCELLED,
+                    "completed_at": now,
+                    "error": cancelled_error(row.cancel_reason),
+                }
+            elif row.fruitless + 1 >= most_attempts:
+                message = f"{reason}; {row.fruitless + 1} attempts ended so without a new checkpoint"
+                error = ErrorRecord(code=code, message=message, hint="the backend's log tells more: ktrdr status shows where it is")
+                values |= {"state": State.ENDED, "status": Status.FAILED, "completed_at": now, "error": error.model_dump(mode="json")}
+            else:
+                delay = timedelta(seconds=0.2 * 4**row.fruitless if row.fruitless else 0)
+                values |= {"state": State.QUEUED, "status": Status.PENDING, "not_before": now + delay}
+            await self._own(connection, operation_id, attempt, **values)
+            await self._end_attempt(connection, operation_id, attempt, reason)
+            if values["state"] == State.ENDED:
+                await self._wake(connection, [operation_id])
+        return await self.get(operation_id)
+
+    async def leased(self, *, expired_only: bool) -> list[tuple[str, int]]:
+        """Attempts that hold a lease, or only those whose lease has run out."""
+        wanted = select(o.operation_id, o.attempt).where(o.state.in_(LEASED))
+        if expired_only:
+            wanted = wanted.where(o.lease_until < utc_now())
+        async with self._engine.connect() as connection:
+            return [(row.operation_id, row.attempt) for row in (await connection.execute(wanted)).all()]
+
+    async def cancel(self, operation_id: str, reason: str) -> Cancelling:
+        """Ask a whole subtree to stop: what has no process ends at once, the rest must be told."""
+        now = utc_now()
+        async with self._writing() as connection:
+            row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
+            if row.state == State.ENDED:
+                raise Conflict(
+                    f"{operation_id} is already {row.status}", hint=f"ktrdr status {operation_id}", details={"status": row.status}
+                )
+            below = o.path.startswith(row.path, autoescape=True)
+            tree = (await connection.execute(select(operations).where(below, o.state != State.ENDED))).all()
+            idle = [r.operation_id for r in tree if r.state not in LEASED]
+            for each in tree:
+                why = reason if each.operation_id == operation_id else "Parent cancelled"
+                values: JSON = {
+                    "cancel_requested_at": func.coalesce(o.cancel_requested_at, now),
+                    "cancel_reason": func.coalesce(o.cancel_reason, why),
+                }
+                if each.operation_id in idle:
+                    values |= {
+                        "state": State.ENDED,
+                        "status": Status.CANCELLED,
+                        "completed_at": now,
+                        "waiting": None,
+                        "error": cancelled_error(why),
+                    }
+                mine = update(operations).where(o.operation_id == each.operation_id, o.state == each.state, o.attempt == each.attempt)
+                await connection.execute(mine.values(**values))
+            await self._wake(connection, idle)
+            return Cancelling(operation_id, [(r.operation_id, r.attempt) for r in tree if r.operation_id not in idle], idle)
+
+    async def _wake(self, connection: AsyncConnection, ended: Sequence[str]) -> None:
+        """Queue the parents that waited for these."""
+        for child in ended:
+            parent = select(o.parent_operation_id).where(o.operation_id == child).scalar_subquery()
+            woken = update(operations).where(o.operation_id == parent, o.state == State.PARKED)
+            await connection.execute(woken.values(state=State.QUEUED, not_before=None))
+
+    async def _end_attempt(self, connection: AsyncConnection, operation_id: str, attempt: int, reason: str) -> None:
+        mine = (attempts.c.operation_id == operation_id) & (attempts.c.attempt == attempt)
+        await connection.execute(update(attempts).where(mine).values(ended_at=utc_now(), reason=reason[:512]))
+
+    def _owned(self, operation_id: str, attempt: int) -> Update:
+        return update(operations).where(o.operation_id == operation_id, o.attempt == attempt, o.state.in_(LEASED))
+
+    async def _own(self, connection: AsyncConnection, operation_id: str, attempt: int, **values: Any) -> None:
+        """Change an operation in the name of an attempt; LostOwnership if another one has it now."""
+        if (await connection.execute(self._owned(operation_id, attempt).values(**values))).rowcount == 0:
+            raise LostOwnership(f"attempt {attempt} no longer owns {operation_id}")
+
+
+def cancelled_error(reason: str | None) -> JSON:
+    """Why an operation was cancelled, as its row says it."""
+    return ErrorRecord(code="cancelled", message=reason or "Cancelled by user").model_dump(mode="json")
+
+
+def resumable() -> ColumnElement[bool]:
+    """Ended early, with a checkpoint."""
+    return (o.status.in_((Status.FAILED, Status.CANCELLED))) & (o.checkpoint_id.is_not(None))
+
+
+def record(row: Row[Any]) -> Operation:
+    """A row as users see it."""
+    return Operation(
+        operation_id=row.operation_id, operation_type=row.operation_type,
+        status=Status(row.status),
+        cancelling=row.cancel_requested_at is not None and row.state != State.ENDED,
+        parent_operation_id=row.parent_operation_id, created_at=row.created_at, started_at=row.started_at,
+        completed_at=row.completed_at, attempt=row.attempt, progress=Progress.model_validate(row.progress or {}),
+        metadata=row.metadata, checkpoint=row.checkpoint, resumed_from=row.resumed_from, result_summary=row.result_summary,
+        error=row.error, warnings=row.warnings or [],
+    )  # fmt: skip

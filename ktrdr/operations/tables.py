@@ -1,0 +1,116 @@
+"""The tables of operations."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+)  # fmt: skip
+
+metadata = MetaData()
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC moment, also where the database keeps no zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """What is stored."""
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """What is read."""
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+Document = JSON(none_as_null=True)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("operation_id", String(96), primary_key=True),
+    Column("operation_type", String(32), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("profile", String(16), nullable=False),
+    Column("priority", Integer, nullable=False, default=0),
+    Column("parent_operation_id", String(96), ForeignKey("operations.operation_id")),
+    Column("step_key", String(64)),
+    Column("path", String(1024), nullable=False),
+    Column("idempotency_key", String(128), unique=True),
+    Column("parameters", Document, nullable=False),
+    Column("metadata", Document, nullable=False),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("fruitless", Integer, nullable=False, default=0),
+    Column("not_before", Moment),
+    Column("lease_until", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("started_at", Moment),
+    Column("completed_at", Moment),
+    Column("cancel_requested_at", Moment),
+    Column("cancel_reason", String(512)),
+    Column("progress", Document),
+    Column("waiting", Document),
+    Column("checkpoint", Document),
+    Column("checkpoint_id", String(96)),
+    Column("resumed_from", Document),
+    Column("result_summary", Document),
+    Column("error", Document),
+    Column("warnings", Document),
+    UniqueConstraint("parent_operation_id", "step_key"),
+    Index("ix_operations_queue", "state", "priority", "created_at"),
+    Index("ix_operations_path", "path"),
+    Index("ix_operations_checkpoint", "checkpoint_id"),
+)
+
+attempts = Table(
+    "operation_attempts",
+    metadata,
+    Column("operation_id", String(96), ForeignKey("operations.operation_id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("pid", Integer),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("reason", String(512)),
+)
+
+steps = Table(
+    "operation_steps",
+    metadata,
+    Column("operation_id", String(96), ForeignKey("operations.operation_id"), primary_key=True),
+    Column("step_key", String(128), primary_key=True),
+    Column("command", String(32), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("answer", Document),
+    Column("at", Moment, nullable=False),
+)
+
+events = Table(
+    "operation_events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("operation_id", String(96), ForeignKey("operations.operation_id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("event", String(16), nullable=False),
+    Column("payload", Document),
+    Column("at", Moment, nullable=False),
+    Index("ix_events_operation", "operation_id", "seq"),
+)

@@ -1,0 +1,159 @@
+"""Starting, showing, cancelling and resuming operations: the one way in, for API and agent alike."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from ktrdr.errors import Conflict, Invalid, NotFound
+from ktrdr.kinds.base import KINDS, Workspace
+from ktrdr.operations.dispatch import Dispatcher
+from ktrdr.operations.engine import Engine, Slot
+from ktrdr.operations.events import Event, Hub, follow
+from ktrdr.operations.model import Operation, Status
+from ktrdr.operations.store import NewOperation, OperationPage, OperationQuery, Store
+
+JSON = dict[str, Any]
+CANCELLED_BY_USER = "Cancelled by user"
+RESUMABLE = (Status.FAILED, Status.CANCELLED)
+
+
+class OperationsService:
+    """What can be done with operations; their state is in the store and nowhere else."""
+
+    def __init__(self, store: Store, engine: Engine, dispatcher: Dispatcher, hub: Hub, workspace: Workspace) -> None:
+        self._store = store
+        self._engine = engine
+        self._dispatcher = dispatcher
+        self._hub = hub
+        self._workspace = workspace
+
+    async def start(
+        self, operation_type: str, parameters: JSON, *, idempotency_key: str | None = None, limit_active: int | None = None
+    ) -> Operation:
+        """Check the parameters, write one row and return it; the same idempotency key never starts a second one.
+
+        Raises Invalid for parameters that cannot be right, NotFound and NoData for what they name and is not there, and
+        Conflict when `limit_active` operations of this type have not ended.
+        """
+        new = await prepared(self._workspace, operation_type, parameters, idempotency_key=idempotency_key)
+        operation = await self._store.submit(new, limit_active=limit_active)
+        self._dispatcher.wake()
+        return operation
+
+    async def get(self, operation_id: str) -> Operation:
+        """One operation, by its id or an unambiguous part of it."""
+        return await self._store.get(await self._store.resolve(operation_id))
+
+    async def find(self, query: OperationQuery) -> OperationPage:
+        """A page of operations, newest first."""
+        return await self._store.find(query)
+
+    async def counts(self) -> dict[str, int]:
+        """How many operations there are of each status, over all rows."""
+        found = {status.value: 0 for status in Status}
+        for _, status, number in await self._store.counts():
+            found[status] += number
+        return found
+
+    async def counts_by_type(self) -> list[tuple[str, str, int]]:
+        """How many operations there are of each type and status."""
+        return await self._store.counts()
+
+    async def children(self, operation_id: str) -> list[Operation]:
+        """What an operation has started."""
+        return await self._store.children((await self.get(operation_id)).operation_id)
+
+    async def cancel(self, operation_id: str, reason: str | None = None, wait: float = 2.0) -> Operation:
+        """Stop an operation and all below it; its record when everything has stopped, or after `wait` seconds.
+
+        Raises Conflict when it has ended already.
+        """
+        whole = await self._store.resolve(operation_id)
+        outcome = await self._store.cancel(whole, reason or CANCELLED_BY_USER)
+        for attempt in outcome.running:
+            self._engine.signal(*attempt, "cancel")
+        for ended in outcome.ended:
+            self._hub.publish(await self._store.get(ended))
+        if outcome.running:
+            leaving = [asyncio.ensure_future(self._engine.gone(*attempt)) for attempt in outcome.running]
+            await asyncio.wait(leaving, timeout=wait)
+        self._dispatcher.wake()
+        return await self._store.get(whole)
+
+    async def resume(self, checkpoint_or_operation: str) -> Operation:
+        """A new operation that goes on where an ended one stopped; by checkpoint id or operation id."""
+        before = await self._resumable(checkpoint_or_operation)
+        parameters = await self._store.parameters(before.operation_id)
+        lineage = {"operation_id": before.operation_id, "checkpoint_id": before.checkpoint.checkpoint_id if before.checkpoint else None}
+        # Prepared once already, with the texts as they were then: only the kind's process profile is asked for again.
+        kind = KINDS.get(before.operation_type)(**parameters)
+        new = NewOperation(before.operation_type, parameters, kind.metadata(), kind.launch_profile(), resumed_from=lineage)
+        operation = await self._store.submit(new)
+        self._dispatcher.wake()
+        return operation
+
+    async def _resumable(self, given: str) -> Operation:
+        before = await self.checkpoint(given) if given.startswith("chk_") else await self.get(given)
+        if before.status not in RESUMABLE:
+            hint = "it has its result" if before.status is Status.COMPLETED else f"it goes on by itself: ktrdr follow {before.operation_id}"
+            raise Conflict(f"{before.operation_id} is {before.status} and cannot be resumed", hint=hint)
+        if before.checkpoint is None and not any(c.status is Status.COMPLETED for c in await self._store.children(before.operation_id)):
+            raise Conflict(f"{before.operation_id} ended before its first checkpoint, there is nothing to resume", hint="start it again")
+        return before
+
+    async def events(self, operation_id: str, after: int | None = None) -> AsyncIterator[Event]:
+        """The operation now, and every change of it to its end."""
+        async for event in follow(self._store, self._hub, await self._store.resolve(operation_id), after):
+            yield event
+
+    async def checkpoints(self) -> list[Operation]:
+        """The operations that have a checkpoint, newest first."""
+        return await self._store.checkpointed()
+
+    async def checkpoint(self, checkpoint_id: str) -> Operation:
+        """The operation that has this checkpoint."""
+        found = await self._store.checkpointed(checkpoint_id)
+        if not found:
+            near = difflib.get_close_matches(
+                checkpoint_id, [o.checkpoint.checkpoint_id for o in await self.checkpoints() if o.checkpoint], n=1
+            )
+            hint = f"did you mean {near[0]!r}?" if near else "ktrdr list checkpoints shows what there is"
+            raise NotFound(f"there is no checkpoint {checkpoint_id!r}", hint=hint)
+        return found[0]
+
+    async def delete_checkpoint(self, checkpoint_id: str) -> Operation:
+        """Forget the checkpoint of an ended operation and remove its files."""
+        operation = await self.checkpoint(checkpoint_id)
+        if not operation.status.ended:
+            raise Conflict(f"{operation.operation_id} is {operation.status} and may need {checkpoint_id}", hint="cancel it first")
+        await self._store.forget_checkpoint(operation.operation_id)
+        await asyncio.to_thread(self._workspace.checkpoints.delete, operation.operation_id)
+        return operation
+
+    def workers(self) -> list[Slot]:
+        """Where attempts can run, and what runs there."""
+        return self._engine.slots()
+
+
+async def prepared(workspace: Workspace, operation_type: str, parameters: JSON, idempotency_key: str | None = None) -> NewOperation:
+    """An operation that can be queued: its parameters checked, the names in them resolved."""
+    given = {name: value for name, value in parameters.items() if value is not None}
+    try:
+        kind = KINDS.get(operation_type)(**given)
+    except ValidationError as error:
+        raise Invalid(one_sentence(operation_type, error), details={"parameters": [wrong["loc"] for wrong in error.errors()]}) from None
+    kind = await asyncio.to_thread(kind.prepare, workspace)
+    return NewOperation(
+        operation_type, kind.model_dump(mode="json"), kind.metadata(), kind.launch_profile(), idempotency_key=idempotency_key
+    )
+
+
+def one_sentence(operation_type: str, error: ValidationError) -> str:
+    """What is wrong with the parameters of an operation."""
+    wrong = [f"{'.'.join(str(part) for part in one['loc']) or operation_type}: {one['msg']}" for one in error.errors()]
+    return f"{operation_type} cannot start: {'; '.join(wrong)}"

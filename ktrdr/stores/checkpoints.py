@@ -1,0 +1,109 @@
+"""Checkpoints on disk: a JSON state and its tensors in one file, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ktrdr.errors import Invalid, NotFound
+from ktrdr.operations.model import CheckpointRef
+from ktrdr.stores import atomic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Tensors = dict[str, NDArray[Any]]
+
+JSON = dict[str, Any]
+KEPT = 2
+"""The newest, and the one before it in case the newest is damaged."""
+FILE = re.compile(r"(\d{6})\.([0-9a-f]{64})\.safetensors")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What an operation had when it was kept."""
+
+    position: str
+    state: JSON
+    tensors: Tensors
+
+
+class CheckpointStore:
+    """The checkpoints of one home, in a folder per operation; each file's name carries its sha256."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, operation_id: str, position: str, state: JSON, tensors: Mapping[str, NDArray[Any]] | None = None) -> CheckpointRef:
+        """Keep a state; when this returns it is on the disk, and older ones but the last are gone."""
+        from safetensors.numpy import save
+
+        folder = self._folder(operation_id)
+        before = self._files(folder)
+        number = int(before[0].name[:6]) + 1 if before else 1
+        head = json.dumps({"position": position, "state": state}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        content = save(dict(tensors or {}), metadata={"checkpoint": head})
+        digest = hashlib.sha256(content).hexdigest()
+        path = folder / f"{number:06d}.{digest}.safetensors"
+        atomic.write(path, content)
+        for old in self._files(folder)[KEPT:]:
+            old.unlink()
+        return CheckpointRef(
+            checkpoint_id=f"chk_{operation_id.removeprefix('op_')}_{number}", position=position, created_at=datetime.now(UTC),
+            path=str(path.relative_to(self.root)), sha256=digest, size_bytes=len(content),
+        )  # fmt: skip
+
+    def read(self, ref: CheckpointRef) -> Checkpoint:
+        """What a checkpoint holds; if its file is damaged or gone, what the one before it holds.
+
+        Raises NotFound when neither is whole.
+        """
+        folder = self._folder(Path(ref.path).parts[0])
+        wanted = [self.root / ref.path, *(path for path in self._files(folder) if path.name < Path(ref.path).name)]
+        for path in wanted:
+            whole = _whole(path)
+            if whole is not None:
+                return _opened(whole)
+        raise NotFound(f"checkpoint {ref.checkpoint_id} is damaged or gone, and there is none before it", hint="start the operation again")
+
+    def delete(self, operation_id: str) -> None:
+        """Remove all checkpoints of an operation."""
+        folder = self._folder(operation_id)
+        if folder.exists():
+            shutil.rmtree(folder)
+
+    def _folder(self, operation_id: str) -> Path:
+        if not NAME.fullmatch(operation_id):
+            raise Invalid(f"{operation_id!r} cannot name a folder of checkpoints")
+        return self.root / operation_id
+
+    def _files(self, folder: Path) -> list[Path]:
+        found = folder.iterdir() if folder.is_dir() else ()
+        return sorted((path for path in found if FILE.fullmatch(path.name)), reverse=True)
+
+
+def _whole(path: Path) -> bytes | None:
+    """A file's content, if it is what its name says."""
+    named = FILE.fullmatch(path.name)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return content if named and hashlib.sha256(content).hexdigest() == named[2] else None
+
+
+def _opened(content: bytes) -> Checkpoint:
+    from safetensors.numpy import load
+
+    length = int.from_bytes(content[:8], "little")
+    head = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["checkpoint"])
+    return Checkpoint(head["position"], head["state"], load(content))

@@ -1,0 +1,101 @@
+"""The one place that builds things: the workspace of kinds, and the backend around them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ktrdr.agents.offline import OfflineDesigner
+from ktrdr.kinds.base import Workspace
+from ktrdr.llm.scripted import ScriptedDesigner
+from ktrdr.operations.dispatch import Dispatcher
+from ktrdr.operations.events import Hub
+from ktrdr.operations.guardian import Doors
+from ktrdr.operations.launch import launcher
+from ktrdr.operations.local import LocalEngine
+from ktrdr.operations.model import Operation
+from ktrdr.operations.store import NewOperation, Store
+from ktrdr.services.agent import AgentService
+from ktrdr.services.operations import OperationsService, prepared
+from ktrdr.settings import Settings
+from ktrdr.stores.bars import BarStore
+from ktrdr.stores.checkpoints import CheckpointStore
+from ktrdr.stores.models import ModelStore
+from ktrdr.stores.strategies import StrategyStore
+from ktrdr.stores.trials import Trial, TrialLedger
+
+ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+)
+"""Two threads on two busy cores make small networks six times slower, and other bits."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Everything that answers requests."""
+
+    settings: Settings
+    workspace: Workspace
+    operations: OperationsService
+    agent: AgentService
+
+
+def workspace(settings: Settings) -> Workspace:
+    """The ports that kinds work with, on the home that the settings name."""
+    return Workspace(
+        settings=settings,
+        bars=BarStore(settings.folder("bars")),
+        strategies=StrategyStore(settings.folder("strategies")),
+        models=ModelStore(settings.folder("models")),
+        checkpoints=CheckpointStore(settings.folder("checkpoints")),
+        trials=TrialLedger(settings.ledger),
+        designers={"offline": OfflineDesigner(), "scripted": ScriptedDesigner()},
+    )
+
+
+def runner_environment(settings: Settings) -> dict[str, str]:
+    """What runner processes find in their environment: these settings, caches in the home, one thread each."""
+    given = {f"KTRDR_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None}
+    own = {"NUMBA_CACHE_DIR": str(settings.folder("cache")), **dict.fromkeys(ONE_THREAD, "1")}
+    return {**os.environ, **given, **own}
+
+
+@asynccontextmanager
+async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
+    """A backend that takes operations from the queue until it is closed; then what runs is drained."""
+    ports = workspace(settings)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    store = await Store.open(settings.operations_url)
+    hub = Hub()
+
+    async def append_trial(operation: Operation, step_key: str, fields: dict[str, Any]) -> int:
+        own = {"key": f"{operation.operation_id}: {step_key}", "operation_id": operation.operation_id}
+        trial = Trial.model_validate({**fields, **own})
+        return (await asyncio.to_thread(ports.trials.append, trial)).number
+
+    async def start_child(_parent: Operation, _step: str, operation_type: str, parameters: dict[str, Any]) -> NewOperation:
+        return await prepared(ports, operation_type, parameters)
+
+    doors = Doors(
+        store, hub, {"append_trial": append_trial}, start_child, settings.cancel_grace_seconds, settings.max_attempts
+    )  # fmt: skip
+    slots = {"light": settings.light_slots, "torch": settings.torch_slots}
+    engine = LocalEngine(slots, launcher(runner_environment(settings)), doors, on_end=lambda: dispatcher.wake())  # noqa: PLW0108  (it is made below)
+    dispatcher = Dispatcher(store, engine, hub, settings)
+    operations = OperationsService(store, engine, dispatcher, hub, ports)
+    try:
+        await dispatcher.start()
+        yield Backend(settings, ports, operations, AgentService(operations, ports))
+    finally:
+        await dispatcher.stop()
+        await engine.close()
+        await store.close()

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ktrdr.errors import Invalid, NoData, Unavailable
+from ktrdr.market.bars import COLUMNS, Bars
+from ktrdr.market.timeframe import Timeframe
+from ktrdr.stores.bars import BUNDLED, BarStore, Series, bundled_series
+from ktrdr.stores.catalog import Outcome
+
+HOUR, FOUR, DAY = Timeframe("1h"), Timeframe("4h"), Timeframe("1d")
+MakeBars = Callable[..., Bars]
+
+
+def day(year: int, month: int = 1, of_month: int = 1) -> datetime:
+    return datetime(year, month, of_month, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BarStore:
+    return BarStore(tmp_path / "bars")
+
+
+def test_what_was_written_is_read_back(store: BarStore, make_bars: MakeBars) -> None:
+    bars = make_bars(first="2019-12-30", count=100)
+    written = store.write(bars)
+    assert (written.added, written.unchanged, written.conflicts) == (100, 0, 0)
+    back = store.read("btcusdt", HOUR)
+    assert back.digest() == bars.digest()
+    assert back.provider == "files"
+    assert sorted(p.name for p in (store.root / "files" / "BTCUSDT" / "1h").glob("*.parquet")) == ["2019.parquet", "2020.parquet"]
+
+
+def test_a_range_is_half_open(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars(first="2019-12-31", count=72))
+    bars = store.read("BTCUSDT", HOUR, day(2020), day(2020, 1, 2))
+    assert len(bars) == 24
+    assert bars.time[0] == np.datetime64("2020-01-01T00")
+
+
+def test_files_hold_utc_times_that_every_tool_can_read(store: BarStore, make_bars: MakeBars) -> None:
+    import polars as pl
+
+    store.write(make_bars())
+    frame = pl.read_parquet(store.root / "files" / "BTCUSDT" / "1h" / "2020.parquet")
+    assert frame.columns == ["timestamp", *COLUMNS]
+    assert frame.schema["timestamp"] == pl.Datetime("us", "UTC")
+
+
+def test_writing_the_same_bars_again_changes_nothing(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars())
+    file = store.root / "files" / "BTCUSDT" / "1h" / "2020.parquet"
+    before = file.stat().st_mtime_ns
+    again = store.write(make_bars())
+    assert (again.added, again.unchanged, again.conflicts) == (0, 48, 0)
+    assert file.stat().st_mtime_ns == before
+
+
+def test_where_values_differ_the_newer_load_wins_and_is_counted(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars(count=48))
+    revised = store.write(make_bars(first="2020-01-02", count=48, lift=24.5))
+    assert (revised.added, revised.unchanged, revised.conflicts) == (24, 0, 24)
+    bars = store.read("BTCUSDT", HOUR)
+    assert len(bars) == 72
+    assert bars.close[24] == 124.5
+    assert revised.series == store.find("BTCUSDT", HOUR) == store.series()[1]
+
+
+def test_the_home_comes_before_the_bundled_bars_and_a_provider_can_be_named(store: BarStore, make_bars: MakeBars) -> None:
+    assert store.read("EURUSD", HOUR, day(2018)).provider == "sample"
+    store.write(make_bars("EURUSD", first="2024-01-01"))
+    assert store.read("EURUSD", HOUR).provider == "files"
+    assert store.find("EURUSD", HOUR).first == day(2024)
+    assert store.find("EURUSD", HOUR, provider="sample").bundled
+
+
+def test_two_providers_of_one_series_must_be_told_apart(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars())
+    store.write(make_bars(provider="synthetic"))
+    with pytest.raises(Invalid, match="BTCUSDT 1h is stored from 2 providers: files, synthetic") as failure:
+        store.read("BTCUSDT", HOUR)
+    assert "provider: files" in (failure.value.hint or "")
+    with pytest.raises(Invalid, match="2 providers"):
+        store.read("BTCUSDT", FOUR)
+    assert store.read("BTCUSDT", HOUR, provider="synthetic").provider == "synthetic"
+
+
+def test_a_timeframe_that_is_not_stored_is_made_from_the_largest_one_that_divides_it(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars(timeframe="1m", count=30))
+    store.write(make_bars(timeframe="1h", count=47))
+    bars = store.read("BTCUSDT", FOUR, day(2020, 1, 1), day(2020, 1, 2))
+    assert bars.provider == "files (from 1h)"
+    assert bars.timeframe == FOUR
+    assert len(bars) == 6
+    series = store.find("BTCUSDT", FOUR)
+    assert (series.provider, series.bars, series.first) == ("files (from 1h)", 11, day(2020))
+    assert store.read("BTCUSDT", Timeframe("15m")).provider == "files (from 1m)"
+    assert store.read("EURUSD", DAY, day(2018), day(2018, 1, 8)).provider == "sample (from 1h)"
+
+
+def test_a_larger_bar_at_the_edge_of_a_range_is_made_from_bars_beyond_it(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars(count=48))
+    part = store.read("BTCUSDT", FOUR, datetime(2020, 1, 1, 3, tzinfo=UTC), datetime(2020, 1, 1, 9, tzinfo=UTC))
+    whole = store.read("BTCUSDT", FOUR)
+    assert part.digest() == whole.rows(slice(1, 3)).digest()
+
+
+def test_a_range_without_bars_is_an_error_with_the_range_there_is_and_the_command(store: BarStore) -> None:
+    with pytest.raises(NoData) as failure:
+        store.read("AAPL", HOUR, day(2024), day(2024, 6))
+    assert failure.value.message == "AAPL 1h: bars run 1998-01-02 .. 2021-03-31, asked for 2024-01-01 .. 2024-06-01"
+    command = "ktrdr data load AAPL --timeframe 1h --provider files --file PATH --start 2024-01-01 --end 2024-06-01"
+    assert command in (failure.value.hint or "")
+    assert failure.value.details["first"] == "1998-01-02T14:00:00+00:00"
+
+
+def test_bars_of_another_provider_are_mentioned_when_the_range_is_empty(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars("AAPL", provider="synthetic", first="2024-01-01"))
+    with pytest.raises(NoData, match=r"bars run 2024-01-01 \.\. 2024-01-02") as failure:
+        store.read("AAPL", HOUR, day(2012), day(2013))
+    assert "provider: sample" in (failure.value.hint or "")
+    assert "1998-01-02 .. 2021-03-31" in (failure.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "timeframe", "provider", "sentence", "hint"),
+    [
+        ("EURUSDX", "1h", None, "there are no bars; there are bars of AAPL, EURUSD, SPY", "did you mean EURUSD?"),
+        ("SPY", "1h", None, "there are no bars; there is 1d of sample (1998-01-02 .. 2018-12-31)", "data load SPY --timeframe 1h"),
+        ("SPY", "1d", "files", "there are no bars of provider files; there is 1d of sample", "--provider files --file PATH"),
+    ],
+)
+def test_a_series_that_is_not_there_is_an_error_that_says_what_is(
+    store: BarStore, symbol: str, timeframe: str, provider: str | None, sentence: str, hint: str
+) -> None:
+    for ask in (store.read, store.find):
+        with pytest.raises(NoData) as failure:
+            ask(symbol, Timeframe(timeframe), provider=provider)
+        assert sentence in failure.value.message
+        assert hint in (failure.value.hint or "")
+
+
+def test_too_few_bars_for_one_larger_bar_are_an_error(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars(count=3))
+    for ask in (store.read, store.find):
+        with pytest.raises(NoData, match="too few to make one larger bar"):
+            ask("BTCUSDT", DAY)
+
+
+def test_a_range_that_is_partly_outside_gives_what_is_there(store: BarStore) -> None:
+    covered = store.coverage("SPY", DAY, day(2018, 12, 24), day(2030))
+    assert (covered.bars, covered.first, covered.last) == (4 + 1, day(2018, 12, 24), day(2018, 12, 31))
+    assert covered.provider == "sample"
+
+
+@pytest.mark.parametrize("symbol", ["", "..", "../etc", "A/B", "A B", "X" * 21, "é", "-A"])
+def test_what_could_leave_the_folder_is_no_symbol(store: BarStore, make_bars: MakeBars, symbol: str) -> None:
+    with pytest.raises(Invalid, match="is not a symbol"):
+        store.read(symbol, HOUR)
+    with pytest.raises(Invalid, match="is not a symbol"):
+        store.write(make_bars(symbol))
+
+
+@pytest.mark.parametrize("provider", ["", "..", "../x", "Files", "a/b"])
+def test_what_could_leave_the_folder_is_no_provider(store: BarStore, make_bars: MakeBars, provider: str) -> None:
+    with pytest.raises(Invalid, match="cannot name a provider"):
+        store.write(make_bars(provider=provider))
+
+
+def test_an_empty_range_and_empty_bars_are_refused(store: BarStore, make_bars: MakeBars) -> None:
+    with pytest.raises(Invalid, match="the range 2020-01-02 .. 2020-01-01 is empty"):
+        store.read("EURUSD", HOUR, day(2020, 1, 2), day(2020, 1, 1))
+    with pytest.raises(Invalid, match="no bars to write"):
+        store.write(make_bars(count=0))
+
+
+def test_everything_is_listed_and_a_loaded_sample_takes_the_place_of_the_bundled_one(store: BarStore, make_bars: MakeBars) -> None:
+    assert store.series() == list(bundled_series())
+    store.write(make_bars("SPY", "1d", "2018-01-01", 10, provider="sample"))
+    (store.root / "files" / "NOISE").mkdir(parents=True)
+    assert [(s.symbol, s.bundled, s.bars) for s in store.series()] == [("AAPL", True, 40_831), ("EURUSD", True, 74_439), ("SPY", False, 10)]
+
+
+def test_files_that_were_changed_by_hand_are_counted_again(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars(first="2019-12-31", count=48))
+    (store.root / "files" / "BTCUSDT" / "1h" / "2020.parquet").unlink()
+    assert store.find("BTCUSDT", HOUR) == Series("BTCUSDT", HOUR, "files", day(2019, 12, 31), datetime(2019, 12, 31, 23, tzinfo=UTC), 24)
+
+
+def test_a_file_that_is_broken_is_named(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars())
+    (store.root / "files" / "BTCUSDT" / "1h" / "2020.parquet").write_bytes(b"torn")
+    with pytest.raises(Invalid, match=r"2020\.parquet cannot be read"):
+        store.read("BTCUSDT", HOUR)
+
+
+def test_loads_are_on_record_with_what_came_of_them(store: BarStore) -> None:
+    assert store.loads("EURUSD", HOUR, "files") == []
+    first = store.begin_load("EURUSD", HOUR, "files", start=day(2019), end=day(2020), hours="all")
+    second = store.begin_load("EURUSD", HOUR, "files", start=day(2020), end=day(2021), hours="all")
+    store.end_load(first, Outcome("answered", bars=10, added=9, conflicts=1))
+    store.begin_load("EURUSD", FOUR, "files", start=day(2020), end=day(2021), hours="all")
+    newest, oldest = store.loads("EURUSD", HOUR, "files")
+    assert (newest.number, newest.outcome.state, newest.ended_at) == (second, "asked", None)
+    assert (oldest.start, oldest.end, oldest.outcome) == (day(2019), day(2020), Outcome("answered", 10, 9, 1))
+    assert oldest.ended_at is not None
+    assert len(store.loads("EURUSD", HOUR, "files", limit=1)) == 1
+
+
+def test_reading_writes_nothing(store: BarStore) -> None:
+    store.read("EURUSD", HOUR, day(2018), day(2018, 2))
+    store.series()
+    store.loads("EURUSD", HOUR, "sample")
+    assert not store.root.exists()
+
+
+def test_a_home_that_cannot_be_written_is_an_error_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Unavailable, match="the catalogue of bars at"):
+        BarStore(tmp_path / "file" / "bars").begin_load("X", HOUR, "files", start=day(2020), end=day(2021), hours="all")
+
+
+def test_the_index_of_the_bundled_bars_agrees_with_the_files() -> None:
+    import polars as pl
+
+    listed = json.loads((BUNDLED / "index.json").read_text(encoding="utf-8"))
+    assert {f"{each['symbol']}_{each['timeframe']}.parquet" for each in listed} == {p.name for p in BUNDLED.glob("*.parquet")}
+    for each in listed:
+        file = BUNDLED / f"{each['symbol']}_{each['timeframe']}.parquet"
+        stamps = pl.read_parquet(file)["timestamp"]
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == each["sha256"]
+        assert (stamps[0].isoformat(), stamps[-1].isoformat(), len(stamps)) == (each["first"], each["last"], each["bars"])
+
+
+def test_the_bundled_bars_keep_their_licence_beside_them() -> None:
+    notice = (BUNDLED.parent / "NOTICE").read_text(encoding="utf-8")
+    assert "QuantConnect" in notice
+    assert all(file.name in notice for file in BUNDLED.glob("*.parquet"))
+    assert "Apache License" in (BUNDLED.parent / "LICENSE.Apache-2.0").read_text(encoding="utf-8")

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ktrdr.errors import Conflict, Unavailable
+from ktrdr.stores.trials import GENESIS, Trial, TrialLedger
+
+
+def trial(key: str = "op_1/candidate 1", symbol: str = "EURUSD", start: int = 2012, end: int = 2017, score: float | None = 0.02) -> Trial:
+    return Trial(
+        key=key, symbol=symbol, timeframe="1h", start=datetime(start, 1, 1, tzinfo=UTC), end=datetime(end, 1, 1, tzinfo=UTC), kind="search",
+        operation_id="op_1", campaign="spring", content_hash="ab" * 32, score=score, reason=None if score is not None else "no trades",
+    )  # fmt: skip
+
+
+def year(number: int) -> datetime:
+    return datetime(number, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> TrialLedger:
+    return TrialLedger(tmp_path / "deep" / "below" / "trials.sqlite")
+
+
+def run(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+
+
+def test_a_trial_is_recorded_and_listed_newest_first(ledger: TrialLedger) -> None:
+    first = ledger.append(trial("a"))
+    second = ledger.append(trial("b", score=None))
+    assert (first.number, first.prev_hash) == (1, GENESIS)
+    assert second.prev_hash == first.hash
+    assert ledger.list() == [second, first]
+    assert ledger.list(limit=1) == [second]
+    assert second.reason == "no trades"
+
+
+def test_the_same_trial_sent_twice_is_recorded_once(ledger: TrialLedger) -> None:
+    assert ledger.append(trial()) == ledger.append(trial())
+    assert ledger.count("EURUSD") == 1
+
+
+def test_another_trial_under_the_same_key_is_a_conflict(ledger: TrialLedger) -> None:
+    ledger.append(trial(score=0.02))
+    with pytest.raises(Conflict, match="another trial with the key 'op_1/candidate 1'"):
+        ledger.append(trial(score=0.03))
+    assert ledger.list()[0].score == 0.02
+
+
+def test_trials_on_overlapping_dates_of_the_same_symbol_count(ledger: TrialLedger) -> None:
+    ledger.append(trial("a", start=2010, end=2012))
+    ledger.append(trial("b", start=2012, end=2014))
+    ledger.append(trial("c", symbol="aapl", start=2010, end=2020))
+    assert ledger.count("EURUSD", year(2011), year(2012)) == 1
+    assert ledger.count("EURUSD", year(2011), year(2013)) == 2
+    assert ledger.count("eurusd", year(2014), year(2015)) == 0
+    assert ledger.count("EURUSD", None, year(2012)) == 1
+    assert ledger.count("EURUSD", year(2012)) == 1
+    assert ledger.count("AAPL") == 1
+    assert [t.key for t in ledger.list(symbol="AAPL")] == ["c"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE trials SET score = 9",
+        "DELETE FROM trials",
+        "INSERT OR REPLACE INTO trials SELECT * FROM trials",
+        'REPLACE INTO trials SELECT number + 9, key, symbol, timeframe, start, "end", kind, operation_id, campaign, content_hash, 9, reason, '
+        "recorded_at, 'x', hash FROM trials",
+    ],
+)
+def test_the_file_itself_refuses_to_change_or_forget_a_trial(ledger: TrialLedger, tmp_path: Path, statement: str) -> None:
+    ledger.append(trial())
+    with pytest.raises(sqlite3.IntegrityError, match="the trial ledger only grows"):
+        run(tmp_path / "deep" / "below" / "trials.sqlite", statement)
+    assert ledger.verify().intact
+
+
+def test_whoever_breaks_the_lock_is_found_out(ledger: TrialLedger, tmp_path: Path) -> None:
+    for key in "abc":
+        ledger.append(trial(key))
+    path = tmp_path / "deep" / "below" / "trials.sqlite"
+    run(path, "DROP TRIGGER no_update")
+    run(path, "UPDATE trials SET score = 0.5 WHERE number = 2")
+    chain = ledger.verify()
+    assert (chain.trials, chain.intact, chain.broken_at) == (3, False, 2)
+
+
+def test_a_trial_that_was_taken_out_is_found_out(ledger: TrialLedger, tmp_path: Path) -> None:
+    for key in "abc":
+        ledger.append(trial(key))
+    run(tmp_path / "deep" / "below" / "trials.sqlite", "DROP TRIGGER no_delete")
+    run(tmp_path / "deep" / "below" / "trials.sqlite", "DELETE FROM trials WHERE number = 2")
+    assert ledger.verify().broken_at == 2
+
+
+def test_an_empty_ledger_is_intact(ledger: TrialLedger) -> None:
+    assert ledger.verify().intact
+    assert ledger.count("EURUSD") == 0
+    assert ledger.list() == []
+
+
+def test_a_place_that_cannot_be_written_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Unavailable, match="the trial ledger at") as failure:
+        TrialLedger(tmp_path / "file" / "trials.sqlite").append(trial())
+    assert "KTRDR_LEDGER" in (failure.value.hint or "")
+    (tmp_path / "garbage").write_bytes(b"this is no database at all, however long it is looked at")
+    with pytest.raises(Unavailable, match="file is not a database"):
+        TrialLedger(tmp_path / "garbage").count("EURUSD")
+
+
+def test_a_trial_without_a_score_says_why_and_no_number_is_not_a_score() -> None:
+    with pytest.raises(ValidationError, match="a reason why there is none"):
+        Trial.model_validate(trial().model_dump() | {"score": None})
+    with pytest.raises(ValidationError, match="a reason why there is none"):
+        Trial.model_validate(trial().model_dump() | {"reason": "both"})
+    with pytest.raises(ValidationError, match="finite"):
+        Trial.model_validate(trial().model_dump() | {"score": float("nan")})
+    with pytest.raises(ValidationError, match="start must be before"):
+        trial(start=2017, end=2017)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=8), st.floats(allow_nan=False, allow_infinity=False) | st.none()), max_size=6))
+def test_whatever_is_recorded_is_read_back_and_the_chain_holds(
+    tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[str, float | None]]
+) -> None:
+    ledger = TrialLedger(tmp_path_factory.mktemp("ledger") / "t.sqlite")
+    kept = {}
+    for key, score in sent:
+        if key not in kept:
+            kept[key] = score
+            ledger.append(trial(key, score=score))
+    assert {t.key: t.score for t in ledger.list()} == kept
+    assert ledger.verify().intact
