@@ -7,10 +7,10 @@ from typing import Annotated, Any, Generic, TypeVar
 from fastapi import Depends, Header, Request
 from pydantic import BaseModel, Field
 
+from ktrdr.kinds.base import Workspace
 from ktrdr.operations.model import Operation
 from ktrdr.services.agent import AgentService
 from ktrdr.services.operations import OperationsService
-from ktrdr.kinds.base import Workspace
 from ktrdr.wiring import Backend
 
 T = TypeVar("T")

@@ -189,8 +189,6 @@ def features_of(text: str, source: str) -> FeatureList:
     strategy = load_strategy(text, source).strategy
     places = ((entry, timeframe) for entry in strategy.nn_inputs for timeframe in strategy.timeframes_of(entry))
     rows = [row for entry, timeframe in places for row in inputs(strategy, entry, timeframe)]
-        row for entry in strategy.nn_inputs for timeframe in strategy.timeframes_of(entry) for row in inputs(strategy, entry, timeframe)
-    ]
     return FeatureList(strategy_name=strategy.name, features=rows, count=len(rows))
 
 

@@ -175,7 +175,7 @@ def test_what_could_leave_the_folder_is_no_provider(store: BarStore, make_bars: 
 
 
 def test_an_empty_range_and_empty_bars_are_refused(store: BarStore, make_bars: MakeBars) -> None:
-    with pytest.raises(Invalid, match="the range 2020-01-02 .. 2020-01-01 is empty"):
+    with pytest.raises(Invalid, match=r"the range 2020-01-02 \.\. 2020-01-01 is empty"):
         store.read("EURUSD", HOUR, day(2020, 1, 2), day(2020, 1, 1))
     with pytest.raises(Invalid, match="no bars to write"):
         store.write(make_bars(count=0))
