@@ -70,7 +70,7 @@ class Goal(BaseModel):
     timeframe: str
     family: Family
     understood: str
-    """One sentence: what was understood and which defaults were taken."""
+    """What was understood, and which defaults were taken, in one line."""
 
 
 def understand(text: str | None, series: Sequence[SeriesLike]) -> Goal:
@@ -95,8 +95,8 @@ def understand(text: str | None, series: Sequence[SeriesLike]) -> Goal:
         "" if named_family else f"the family {family_name(family)}",
     ]
     defaults = [part for part in taken if part]
-    understood = f"Understood as: {family_name(family)} on {symbol} {timeframe}"
-    understood += f"; by default: {', '.join(defaults)}." if defaults else "."
+    understood = f"{family_name(family)} on {symbol} {timeframe}"
+    understood += f"; by default: {', '.join(defaults)}" if defaults else ""
     return Goal(text=words, symbol=symbol, timeframe=timeframe, family=family, understood=understood)
 
 

@@ -223,5 +223,5 @@ def document_of(genome: Genome, label: JSON, words: Mapping[Gene, dict[str, list
 
 
 def _listed(genome: Genome) -> str:
-    names = [gene.id.replace("_", " ") for gene in genome.genes]
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+    names = [gene.reference.replace("_", " ").replace(".", " ") for gene in genome.genes]
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -55,8 +55,9 @@ class OfflineDesigner:
 def trials_of(tried: Sequence[Candidate], best: Candidate, ground: Ground) -> Trials:
     """The chosen candidate beside the luck of so many tries.
 
-    The trials' spread is that of this search; a candidate that never traded has earned a Sharpe ratio of 0. Tries on
-    the same bars before this search count as well.
+    The spread of luck is the spread of this search's Sharpe ratios, where a candidate that never traded has 0, but no
+    more than chance gives ratios without any skill, 1 / (T - 1): what is beyond that is skill or costs. Tries on the
+    same bars before this search count as well.
     """
     count = len(tried) + ground.brief.earlier_trials
     if best.sample is None:
@@ -64,7 +65,8 @@ def trials_of(tried: Sequence[Candidate], best: Candidate, ground: Ground) -> Tr
     scored = ground.bars.between(best.tried.start, None)
     per_year = (len(scored) - 1) / elapsed_years(scored.time)
     sharpes = [candidate.sample.sharpe if candidate.sample else 0.0 for candidate in tried]
-    variance = float(np.var(sharpes, ddof=1)) if len(sharpes) > 1 else 0.0
+    by_chance = 1 / (best.sample.periods - 1)
+    variance = min(float(np.var(sharpes, ddof=1)), by_chance) if len(sharpes) > 1 else by_chance
     return Trials(
         count=count,
         best_sharpe_ratio=best.tried.sharpe_ratio,
@@ -75,7 +77,7 @@ def trials_of(tried: Sequence[Candidate], best: Candidate, ground: Ground) -> Tr
 
 def _so_far(tried: Sequence[Candidate], total: int) -> str:
     found = max((c.rank for c in tried), default=(0, -np.inf))
-    best = f", best Sharpe {found[1]:.2f}" if np.isfinite(found[1]) else ""
+    best = f", best Sharpe {round(found[1], 2) + 0.0:.2f}" if np.isfinite(found[1]) else ""
     return f"Candidate {min(len(tried) + 1, total)}/{total}{best}"
 
 

@@ -115,6 +115,7 @@ def next_generation(random: Random, tried: Sequence[Candidate], ground: Ground) 
 
 def try_out(genome: Genome, number: int, ground: Ground, check: Callable[[], None]) -> Candidate:
     """Train one candidate and backtest it on bars that its training did not see; `check` may end the work at any batch."""
+    check()
     strategy = strategy_of(genome, ground.labels[genome.label], ground.words, ground.brief, ground.shorts)
     bars = ground.bars
     tried = Tried(

@@ -20,7 +20,7 @@ import ktrdr
 from ktrdr.api.app import create_app
 from ktrdr.errors import Conflict, Invalid, Unavailable
 from ktrdr.log import configure, logger
-from ktrdr.operations.store import OperationQuery
+from ktrdr.operations.readings import OperationQuery
 from ktrdr.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

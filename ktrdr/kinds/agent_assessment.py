@@ -26,9 +26,8 @@ class AgentAssessment(Kind):
     """Longest time an attempt may take."""
 
     def prepare(self, workspace: Workspace) -> Self:
-        """See that there are such a designer and such a strategy."""
+        """See that there is such a designer."""
         designer_of(workspace, self.designer)
-        workspace.strategies.read(self.context.strategy_name)
         return self
 
     def metadata(self) -> JSON:

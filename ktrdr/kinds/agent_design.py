@@ -15,7 +15,6 @@ from ktrdr.agents.goal import understand
 from ktrdr.agents.grammar import LONGEST_LABEL
 from ktrdr.errors import Invalid, InvalidStrategy, Problem
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.kinds.given import written
 from ktrdr.market.bars import Bars, as_time
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Job
@@ -122,7 +121,7 @@ def shown(plan: Plan) -> JSON:
     """A plan as an operation's metadata shows it."""
     return {
         "understood": plan.goal.understood if plan.goal else None, "symbol": plan.symbol, "timeframe": plan.timeframe,
-        "start_date": written(plan.dates.train_start), "end_date": written(plan.dates.test_end), "dates": plan.dates.sentence(),
+        "start_date": f"{plan.dates.train_start:%Y-%m-%d}", "end_date": f"{plan.dates.test_end:%Y-%m-%d}", "dates": plan.dates.sentence(),
     }  # fmt: skip
 
 

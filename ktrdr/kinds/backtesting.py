@@ -130,7 +130,7 @@ class Backtesting(Kind):
 
         resume = None
         if job.resumed is not None:
-            checkpoint = workspace.checkpoints.read(job.resumed)
+            checkpoint = workspace.checkpoints.read(job.resumed.path)
             resume = Simulation.from_parts(checkpoint.state, checkpoint.tensors)
         try:
             return run_backtest(

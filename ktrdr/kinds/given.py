@@ -11,6 +11,7 @@ from ktrdr.errors import Invalid, NoData
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Job
+from ktrdr.operations.model import CheckpointRef
 from ktrdr.stores.bars import load_command
 from ktrdr.strategy.load import Loaded, load_strategy
 from ktrdr.strategy.sections import moment
@@ -118,7 +119,8 @@ class Saver:
 
         def write() -> None:
             state, tensors = parts()
-            self._job.checkpoint(self._workspace.checkpoints.write(self._job.operation_id, position, state, tensors))
+            kept = self._workspace.checkpoints.write(self._job.operation_id, position, state, tensors)
+            self._job.checkpoint(CheckpointRef(**vars(kept)))
             self._written_at, self._pending = time.monotonic(), None
 
         self._pending = write

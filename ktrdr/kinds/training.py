@@ -88,7 +88,7 @@ class Training(Kind):
     def _resumed(self, job: Job, workspace: Workspace) -> FitState | None:
         if job.resumed is None:
             return None
-        checkpoint = workspace.checkpoints.read(job.resumed)
+        checkpoint = workspace.checkpoints.read(job.resumed.path)
         return FitState.from_parts(checkpoint.state, checkpoint.tensors)
 
 

@@ -10,18 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from sqlalchemy import Row, Update, func, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ktrdr.errors import Conflict, LostOwnership, NotFound
+from ktrdr.errors import Conflict, LostOwnership
 from ktrdr.operations import database
-from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting, with_child
+from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting
+from ktrdr.operations.readings import JSON, LEASED, Readings, o, record
 from ktrdr.operations.tables import attempts, operations, steps
-
-JSON = dict[str, Any]
-o = operations.c
-LEASED = (State.STARTING, State.RUNNING)
-LEAST_PART = 4
 
 
 @dataclass(frozen=True)
@@ -35,27 +30,6 @@ class NewOperation:
     priority: int = 0
     idempotency_key: str | None = None
     resumed_from: JSON | None = None
-
-
-@dataclass(frozen=True)
-class OperationQuery:
-    """Which operations to list."""
-
-    status: Status | None = None
-    operation_type: str | None = None
-    active_only: bool = False
-    resumable: bool = False
-    limit: int = 50
-    offset: int = 0
-
-
-@dataclass(frozen=True)
-class OperationPage:
-    """Some of the operations, newest first, and how many there are in all."""
-
-    operations: list[Operation]
-    total_count: int
-    active_count: int
 
 
 @dataclass(frozen=True)
@@ -88,11 +62,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Store:
+class Store(Readings):
     """Operations in a database; one instance in one process writes."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -109,111 +80,6 @@ class Store:
             await connection.execution_options(ktrdr_write=True)
             async with connection.begin():
                 yield connection
-
-    # --- reading
-
-    async def get(self, operation_id: str) -> Operation:
-        """One operation; NotFound if there is none."""
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one_or_none()
-            if row is None:
-                raise NotFound(f"there is no operation {operation_id!r}", hint="ktrdr ops lists them")
-            return (await self._records(connection, [row]))[0]
-
-    async def resolve(self, part: str) -> str:
-        """The id that `part` stands for: a whole id, or at least four characters that occur in one only."""
-        async with self._engine.connect() as connection:
-            exact = (await connection.execute(select(o.operation_id).where(o.operation_id == part))).scalar_one_or_none()
-            if exact is not None:
-                return str(exact)
-            found: Sequence[str] = []
-            if len(part) >= LEAST_PART:
-                like = select(o.operation_id).where(o.operation_id.contains(part, autoescape=True)).order_by(o.created_at.desc()).limit(6)
-                found = (await connection.execute(like)).scalars().all()
-        if not found:
-            raise NotFound(f"there is no operation {part!r}", hint="ktrdr ops lists them")
-        if len(found) > 1:
-            raise Conflict(f"{part!r} stands for more than one operation: {', '.join(found[:5])}", hint="give more of the id")
-        return found[0]
-
-    async def waiting(self, operation_id: str) -> tuple[Operation, Waiting | None]:
-        """An operation, and which child it waits for, if any."""
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
-            waiting = Waiting.model_validate(row.waiting) if row.waiting and row.state != State.ENDED else None
-            return (await self._records(connection, [row]))[0], waiting
-
-    async def parameters(self, operation_id: str) -> JSON:
-        """What an operation was asked to do."""
-        async with self._engine.connect() as connection:
-            found: JSON = (await connection.execute(select(o.parameters).where(o.operation_id == operation_id))).scalar_one()
-            return found
-
-    async def cancel_reason(self, operation_id: str) -> str:
-        """Why somebody wanted an operation to stop."""
-        async with self._engine.connect() as connection:
-            reason = (await connection.execute(select(o.cancel_reason).where(o.operation_id == operation_id))).scalar_one()
-            return reason or "Cancelled by user"
-
-    async def find(self, query: OperationQuery) -> OperationPage:
-        """A page of operations, newest first."""
-        wanted = []
-        if query.status is not None:
-            wanted.append(o.status == query.status)
-        if query.operation_type is not None:
-            wanted.append(o.operation_type == query.operation_type)
-        if query.active_only:
-            wanted.append(o.state != State.ENDED)
-        if query.resumable:
-            wanted.append(resumable())
-        async with self._engine.connect() as connection:
-            page = select(operations).where(*wanted).order_by(o.created_at.desc(), o.operation_id.desc())
-            rows = (await connection.execute(page.limit(query.limit).offset(query.offset))).all()
-            total = (await connection.execute(select(func.count()).select_from(operations).where(*wanted))).scalar_one()
-            active = (await connection.execute(select(func.count()).select_from(operations).where(o.state != State.ENDED))).scalar_one()
-            return OperationPage(await self._records(connection, rows), total, active)
-
-    async def counts(self) -> list[tuple[str, str, int]]:
-        """How many operations there are of each type and status."""
-        async with self._engine.connect() as connection:
-            grouped = select(o.operation_type, o.status, func.count()).group_by(o.operation_type, o.status)
-            return [(kind, status, number) for kind, status, number in (await connection.execute(grouped)).all()]
-
-    async def children(self, operation_id: str) -> list[Operation]:
-        """The operations that one has started, oldest first."""
-        async with self._engine.connect() as connection:
-            rows = (await connection.execute(select(operations).where(o.parent_operation_id == operation_id).order_by(o.created_at))).all()
-            return await self._records(connection, rows)
-
-    async def child_of_step(self, operation_id: str, step: str) -> Operation | None:
-        """The operation that a step of another has started."""
-        async with self._engine.connect() as connection:
-            wanted = select(operations).where(o.parent_operation_id == operation_id, o.step_key == step)
-            row = (await connection.execute(wanted)).one_or_none()
-            return (await self._records(connection, [row]))[0] if row is not None else None
-
-    async def checkpointed(self, checkpoint_id: str | None = None) -> list[Operation]:
-        """Operations that have a checkpoint, newest first; or the one that has this."""
-        wanted = select(operations).where(o.checkpoint_id.is_not(None)).order_by(o.created_at.desc())
-        if checkpoint_id is not None:
-            wanted = wanted.where(o.checkpoint_id == checkpoint_id)
-        async with self._engine.connect() as connection:
-            return await self._records(connection, (await connection.execute(wanted)).all())
-
-    async def _records(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Operation]:
-        """Rows as records; a parent that waits shows the progress of its child."""
-        waiting = {row.operation_id: Waiting.model_validate(row.waiting) for row in rows if row.waiting and row.state != State.ENDED}
-        ids = [w.operation_id for w in waiting.values()]
-        found = (await connection.execute(select(operations).where(o.operation_id.in_(ids)))).all() if ids else []
-        children = {row.operation_id: row for row in found}
-        grandchildren = await self._records(connection, list(children.values())) if children else []
-        shown = {child.operation_id: child for child in grandchildren}
-        return [
-            with_child(record(row), waiting[row.operation_id], shown[waiting[row.operation_id].operation_id])
-            if row.operation_id in waiting
-            else record(row)
-            for row in rows
-        ]
 
     # --- starting
 
@@ -346,13 +212,6 @@ class Store:
             gone = update(operations).where(o.operation_id == operation_id).values(checkpoint=None, checkpoint_id=None)
             await connection.execute(gone)
 
-    async def answer_of(self, operation_id: str, step_key: str) -> tuple[bool, Any]:
-        """Whether a step was done before, and its answer."""
-        async with self._engine.connect() as connection:
-            mine = (steps.c.operation_id == operation_id) & (steps.c.step_key == step_key)
-            row = (await connection.execute(select(steps).where(mine))).one_or_none()
-            return (False, None) if row is None else (True, (row.answer or {}).get("answer"))
-
     async def journal(self, operation_id: str, attempt: int, step_key: str, command: str, answer: Any) -> None:
         """Remember the answer of a step, if the attempt still owns its operation."""
         async with self._writing() as connection:
@@ -414,14 +273,6 @@ class Store:
                 await self._wake(connection, [operation_id])
         return await self.get(operation_id)
 
-    async def leased(self, *, expired_only: bool) -> list[tuple[str, int]]:
-        """Attempts that hold a lease, or only those whose lease has run out."""
-        wanted = select(o.operation_id, o.attempt).where(o.state.in_(LEASED))
-        if expired_only:
-            wanted = wanted.where(o.lease_until < utc_now())
-        async with self._engine.connect() as connection:
-            return [(row.operation_id, row.attempt) for row in (await connection.execute(wanted)).all()]
-
     async def cancel(self, operation_id: str, reason: str) -> Cancelling:
         """Ask a whole subtree to stop: what has no process ends at once, the rest must be told."""
         now = utc_now()
@@ -476,21 +327,3 @@ class Store:
 def cancelled_error(reason: str | None) -> JSON:
     """Why an operation was cancelled, as its row says it."""
     return ErrorRecord(code="cancelled", message=reason or "Cancelled by user").model_dump(mode="json")
-
-
-def resumable() -> ColumnElement[bool]:
-    """Ended early, with a checkpoint."""
-    return (o.status.in_((Status.FAILED, Status.CANCELLED))) & (o.checkpoint_id.is_not(None))
-
-
-def record(row: Row[Any]) -> Operation:
-    """A row as users see it."""
-    return Operation(
-        operation_id=row.operation_id, operation_type=row.operation_type,
-        status=Status(row.status),
-        cancelling=row.cancel_requested_at is not None and row.state != State.ENDED,
-        parent_operation_id=row.parent_operation_id, created_at=row.created_at, started_at=row.started_at,
-        completed_at=row.completed_at, attempt=row.attempt, progress=Progress.model_validate(row.progress or {}),
-        metadata=row.metadata, checkpoint=row.checkpoint, resumed_from=row.resumed_from, result_summary=row.result_summary,
-        error=row.error, warnings=row.warnings or [],
-    )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from ktrdr.errors import Invalid, NotFound
 from ktrdr.kinds.base import Workspace
 from ktrdr.operations.model import Operation
-from ktrdr.operations.store import OperationQuery
+from ktrdr.operations.readings import OperationQuery
 from ktrdr.services.operations import OperationsService
 
 JSON = dict[str, Any]

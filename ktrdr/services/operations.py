@@ -15,7 +15,8 @@ from ktrdr.operations.dispatch import Dispatcher
 from ktrdr.operations.engine import Engine, Slot
 from ktrdr.operations.events import Event, Hub, follow
 from ktrdr.operations.model import Operation, Status
-from ktrdr.operations.store import NewOperation, OperationPage, OperationQuery, Store
+from ktrdr.operations.readings import OperationPage, OperationQuery
+from ktrdr.operations.store import NewOperation, Store
 
 JSON = dict[str, Any]
 CANCELLED_BY_USER = "Cancelled by user"

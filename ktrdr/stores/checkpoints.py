@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ktrdr.errors import Invalid, NotFound
-from ktrdr.operations.model import CheckpointRef
 from ktrdr.stores import atomic
 
 if TYPE_CHECKING:
@@ -26,6 +25,19 @@ KEPT = 2
 """The newest, and the one before it in case the newest is damaged."""
 FILE = re.compile(r"(\d{6})\.([0-9a-f]{64})\.safetensors")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A checkpoint that is on the disk: its name, and where to find it."""
+
+    checkpoint_id: str
+    position: str
+    created_at: datetime
+    path: str
+    """Relative to the store's folder."""
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +55,7 @@ class CheckpointStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def write(self, operation_id: str, position: str, state: JSON, tensors: Mapping[str, NDArray[Any]] | None = None) -> CheckpointRef:
+    def write(self, operation_id: str, position: str, state: JSON, tensors: Mapping[str, NDArray[Any]] | None = None) -> Kept:
         """Keep a state; when this returns it is on the disk, and older ones but the last are gone."""
         from safetensors.numpy import save
 
@@ -57,23 +69,23 @@ class CheckpointStore:
         atomic.write(path, content)
         for old in self._files(folder)[KEPT:]:
             old.unlink()
-        return CheckpointRef(
+        return Kept(
             checkpoint_id=f"chk_{operation_id.removeprefix('op_')}_{number}", position=position, created_at=datetime.now(UTC),
             path=str(path.relative_to(self.root)), sha256=digest, size_bytes=len(content),
         )  # fmt: skip
 
-    def read(self, ref: CheckpointRef) -> Checkpoint:
-        """What a checkpoint holds; if its file is damaged or gone, what the one before it holds.
+    def read(self, relative: str) -> Checkpoint:
+        """What the checkpoint at a path below the store's folder holds; if its file is damaged or gone, what the one before it holds.
 
         Raises NotFound when neither is whole.
         """
-        folder = self._folder(Path(ref.path).parts[0])
-        wanted = [self.root / ref.path, *(path for path in self._files(folder) if path.name < Path(ref.path).name)]
+        folder = self._folder(Path(relative).parts[0])
+        wanted = [self.root / relative, *(path for path in self._files(folder) if path.name < Path(relative).name)]
         for path in wanted:
             whole = _whole(path)
             if whole is not None:
                 return _opened(whole)
-        raise NotFound(f"checkpoint {ref.checkpoint_id} is damaged or gone, and there is none before it", hint="start the operation again")
+        raise NotFound(f"the checkpoint {relative} is damaged or gone, and there is none before it", hint="start the operation again")
 
     def delete(self, operation_id: str) -> None:
         """Remove all checkpoints of an operation."""

@@ -84,7 +84,9 @@ def user(tmp_path: Path) -> Iterator[User]:
     folder.mkdir()
     one = User(tmp_path / "home", folder)
     yield one
-    subprocess.run([sys.executable, "-m", "ktrdr.cli", "down"], env=one.environment, cwd=folder, capture_output=True, timeout=60, check=False)
+    subprocess.run(
+        [sys.executable, "-m", "ktrdr.cli", "down"], env=one.environment, cwd=folder, capture_output=True, timeout=60, check=False
+    )
 
 
 @pytest.fixture
@@ -93,4 +95,6 @@ def another_user(tmp_path: Path) -> Iterator[User]:
     folder.mkdir(parents=True)
     one = User(tmp_path / "elsewhere" / "home", folder)
     yield one
-    subprocess.run([sys.executable, "-m", "ktrdr.cli", "down"], env=one.environment, cwd=folder, capture_output=True, timeout=60, check=False)
+    subprocess.run(
+        [sys.executable, "-m", "ktrdr.cli", "down"], env=one.environment, cwd=folder, capture_output=True, timeout=60, check=False
+    )

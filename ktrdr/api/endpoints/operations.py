@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from ktrdr.api.deps import Answer, Operations, Page, Resumed
 from ktrdr.operations.events import Event
 from ktrdr.operations.model import Operation, Status
-from ktrdr.operations.store import OperationQuery
+from ktrdr.operations.readings import OperationQuery
 
 router = APIRouter(prefix="/operations", tags=["operations"])
 ALIVE_SECONDS = 10.0

@@ -35,7 +35,7 @@ def train(
         strategy_argument(strategy), listed(symbols), listed(timeframes), start, end, validation_split, detailed_analytics or None
     )
     if dry_run:
-        check = session.post("/strategies/validate", adapter.strategy)
+        check = session.post("/strategies/validate", adapter.strategy)["data"]
         session.output.answer(
             {"dry_run": True, **adapter.get_start_payload(), **check}, results.dry_run(adapter.get_start_payload(), check)
         )

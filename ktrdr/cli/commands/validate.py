@@ -16,6 +16,6 @@ app = new_app()
 def validate(ctx: typer.Context, strategy: StrategyArgument) -> None:
     """Check a strategy and explain every mistake."""
     session: Session = ctx.obj
-    check = session.post("/strategies/validate", strategy_argument(strategy))
+    check = session.post("/strategies/validate", strategy_argument(strategy))["data"]
     session.output.answer(check, results.validation(check))
     raise typer.Exit(0 if check["valid"] else 1)

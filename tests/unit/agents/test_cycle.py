@@ -33,7 +33,7 @@ LAST = datetime(2018, 12, 31, 22, tzinfo=UTC)
 def result() -> CycleResult:
     return CycleResult(
         goal="find a momentum edge",
-        understood="Understood as: momentum on EURUSD 1h.",
+        understood="momentum on EURUSD 1h",
         strategy_name="m",
         strategy_in_words=("Idea: x.",),
         designed_by="search",

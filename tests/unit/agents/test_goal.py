@@ -46,9 +46,9 @@ def test_a_goal_is_understood(words, symbol, timeframe, family):
 
 
 def test_the_sentence_names_what_was_understood_and_every_default():
-    assert understand("find a momentum edge in EURUSD 1h", SERIES).understood == "Understood as: momentum on EURUSD 1h."
+    assert understand("find a momentum edge in EURUSD 1h", SERIES).understood == "momentum on EURUSD 1h"
     assert understand("anything", SERIES).understood == (
-        "Understood as: momentum on EURUSD 1h; by default: the symbol EURUSD, the bar size 1h, the family momentum."
+        "momentum on EURUSD 1h; by default: the symbol EURUSD, the bar size 1h, the family momentum"
     )
 
 

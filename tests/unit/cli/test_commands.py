@@ -131,9 +131,15 @@ def utc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 @pytest.fixture
 def api() -> Iterator[Api]:
     with serving(Api()) as one:
-        for path in ("/operations/op_gone", "/strategies/op_gone/features", "/checkpoints/op_gone"):
+        for path in ("/operations/op_gone", "/checkpoints/op_gone"):
             one.on("GET", path, GONE)
-        for path in ("/operations/op_gone/cancel", "/operations/op_gone/resume", "/trainings/start", "/backtests/start"):
+        for path in (
+            "/operations/op_gone/cancel",
+            "/operations/op_gone/resume",
+            "/trainings/start",
+            "/backtests/start",
+            "/strategies/features",
+        ):
             one.on("POST", path, GONE)
         yield one
 

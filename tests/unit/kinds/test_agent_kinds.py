@@ -40,7 +40,7 @@ def test_a_goal_is_understood_and_its_series_divided_by_time(workspace: Workspac
     assert (dates.test_start - dates.train_end).days == 2
     about = ready.metadata()
     assert about["phase"] == "designing"
-    assert about["understood"].startswith("Understood as: momentum on EURUSD 1h")
+    assert about["understood"].startswith("momentum on EURUSD 1h")
     assert about["parameters"] == {"seed": 7, "candidates": 64}
 
 
@@ -122,8 +122,9 @@ def test_what_was_settled_survives_the_row(workspace: Workspace):
     assert AgentDesign(plan=settled(ready)).prepare(workspace).plan == settled(ready)
 
 
-def test_an_assessment_is_of_a_strategy_that_is_there(workspace: Workspace):
-    context = {"strategy_name": "nothing", "strategy_text": "", "gates": (), "training": {}, "backtest": {}, "trials": None}
-    with pytest.raises(NotFound, match="no strategy called 'nothing'"):
-        AgentAssessment(context=context).prepare(workspace)
-    assert AgentAssessment(context=context | {"strategy_name": "momentum"}).prepare(workspace).metadata()["strategy_name"] == "momentum"
+def test_an_assessment_says_what_it_judges_and_who_does(workspace: Workspace):
+    context = {"strategy_name": "momentum", "strategy_text": "", "gates": (), "training": {}, "backtest": {}, "trials": None}
+    about = AgentAssessment(context=context, designer="scripted").prepare(workspace).metadata()
+    assert (about["strategy_name"], about["designer"]) == ("momentum", "scripted")
+    with pytest.raises(Invalid, match="no designer called 'oracle'"):
+        AgentAssessment(context=context, designer="oracle").prepare(workspace)

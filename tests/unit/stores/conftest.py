@@ -16,7 +16,13 @@ def make_bars() -> MakeBars:
     """Bars that rise by one, `count` of them from `first` on."""
 
     def make(
-        symbol: str = "BTCUSDT", timeframe: str = "1h", first: str = "2020-01-01", count: int = 48, *, provider: str = "files", lift: float = 0.0
+        symbol: str = "BTCUSDT",
+        timeframe: str = "1h",
+        first: str = "2020-01-01",
+        count: int = 48,
+        *,
+        provider: str = "files",
+        lift: float = 0.0,
     ) -> Bars:
         size = Timeframe(timeframe)
         close = 100.0 + lift + np.arange(count)
