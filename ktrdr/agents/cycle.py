@@ -144,20 +144,25 @@ class CycleResult(Noun):
     files: dict[str, str]
     """What was written, by kind."""
     notes: tuple[str, ...] = ()
+    """What the reader should know, warnings of the phases included."""
     next: tuple[str, ...] = ()
     """Commands to go on with."""
 
     def trained(self, result: JSON) -> CycleResult:
         """With the result of the training."""
         kept = ("test_metrics", "baselines", "gate_inputs", "epochs_run", "data_summary")
-        training = {name: result[name] for name in kept}
-        return self._with(training=training, model_path=result["model_path"], files=self.files | {"model": result["model_path"]})
+        return self._with(
+            training={name: result[name] for name in kept}, model_path=result["model_path"],
+            files=self.files | {"model": result["model_path"]}, notes=(*self.notes, *result["warnings"]),
+        )  # fmt: skip
 
     def tested(self, result: JSON) -> CycleResult:
         """With the result of the backtest."""
-        left_out = ("files", "model_path", "strategy_name")
-        backtest = {name: value for name, value in result.items() if name not in left_out}
-        return self._with(backtest=backtest, backtest_reason=None, costs=result["costs"]["sentence"], files=self.files | result["files"])
+        left_out = ("files", "model_path", "strategy_name", "warnings")
+        return self._with(
+            backtest={name: value for name, value in result.items() if name not in left_out}, backtest_reason=None,
+            costs=result["costs"]["sentence"], files=self.files | result["files"], notes=(*self.notes, *result["warnings"]),
+        )  # fmt: skip
 
     def gated(self, report: JSON) -> CycleResult:
         """With what a gate said; a refusal is the end of the cycle and its verdict."""
@@ -166,14 +171,14 @@ class CycleResult(Noun):
             return gated
         reason = f"the {report['gate']} gate refused it: {report['reason']}"
         untested = reason if self.backtest is None else None
-        return gated._with(verdict_reason=reason, backtest_reason=untested, next=next_commands(self.strategy_name, self.goal, passed=False))
+        return gated._with(verdict_reason=reason, backtest_reason=untested, next=next_commands(self.strategy_name, passed=False))
 
     def assessed(self, assessment: Assessment, path: str) -> CycleResult:
         """With the assessment, which gives the verdict."""
         why = assessment.strengths if assessment.verdict == "promising" else assessment.weaknesses
         return self._with(
             success=True, verdict=assessment.verdict, verdict_reason="; ".join(why), assessment=assessment,
-            files=self.files | {"assessment": path}, next=next_commands(self.strategy_name, self.goal, passed=True),
+            files=self.files | {"assessment": path}, next=next_commands(self.strategy_name, passed=True),
         )  # fmt: skip
 
     def as_dict(self) -> JSON:
@@ -184,9 +189,9 @@ class CycleResult(Noun):
         return self.model_copy(update=changes)
 
 
-def next_commands(strategy_name: str, goal: str | None, *, passed: bool) -> tuple[str, ...]:
+def next_commands(strategy_name: str, *, passed: bool) -> tuple[str, ...]:
     """What a user may want to do with a result."""
     look = f"ktrdr show features {strategy_name}"
     if passed:
         return look, f"ktrdr backtest {strategy_name} --symbol <another symbol> --start <date> --end <date> --follow"
-    return look, f'ktrdr research "{goal or "<a goal>"}" --seed <another seed> --follow'
+    return look, 'ktrdr research "<another idea or symbol>" --follow'

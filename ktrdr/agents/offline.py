@@ -30,8 +30,8 @@ class OfflineDesigner:
         ground = survey(brief, bars)
         random = np.random.default_rng(brief.seed)
         tried: list[Candidate] = []
-        while len(tried) < brief.candidates:
-            for genome in next_generation(random, tried, ground):
+        while generation := next_generation(random, tried, ground):
+            for genome in generation:
                 check = partial(on_progress, len(tried), brief.candidates, _so_far(tried, brief.candidates))
                 candidate = try_out(genome, len(tried) + 1, ground, check)
                 on_trial(candidate.tried)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ktrdr.agents.designer import Brief, Tried
 from ktrdr.agents.gates import backtest_checks, training_checks, verdict_of
-from ktrdr.agents.grammar import Gene, Genome, Random, draw, labels_for, mutate, partition, pool_of, strategy_of
+from ktrdr.agents.grammar import MOST, Gene, Genome, Random, draw, labels_for, mutate, partition, pool_of, strategy_of
 from ktrdr.backtest.costs import default_costs
 from ktrdr.backtest.run import run_backtest
 from ktrdr.errors import Invalid, NoData
@@ -41,6 +41,8 @@ RANDOM_SHARE = 0.5
 PARENTS = 8
 NEWCOMERS = 3
 """Candidates of each later generation that are still drawn at random."""
+PATIENCE = 1_000
+"""Draws in which a generation must have been found; when all strategies were tried, it is smaller or empty."""
 LEAST_TRADES = 20
 """With fewer trades a Sharpe ratio is an anecdote."""
 CAPITAL = 100_000.0
@@ -71,8 +73,8 @@ class Candidate:
     sample: Sample | None
     """Of its returns on the scored bars."""
     stages: int
-    """How far it would come in a cycle, judged on the scored bars: 0 not past the training gate, or no better than the
-    majority class; 1 not past the backtest gate, too few trades, or a loss; 2 through both."""
+    """How far it would come in a cycle, judged on the scored bars: 0 not past the training gate, no better than the
+    majority class, or never trading; 1 not past the backtest gate, too few trades, or a loss; 2 through both."""
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -91,6 +93,11 @@ def survey(brief: Brief, bars: Bars) -> Ground:
     kept = usable.rows(slice(max(0, len(usable) - MOST_BARS), len(usable)))
     learned = kept.rows(slice(0, round(len(kept) * SPLIT.train)))
     words = {gene: cut for gene in pool_of(brief.goal.family, kept) if (cut := partition(gene, gene.values(learned)))}
+    if len(words) <= MOST:
+        raise NoData(
+            f"{bars.symbol} {bars.timeframe}: only {len(words)} indicators vary enough to be put into words, more than {MOST} are needed",
+            hint="the prices hardly move; look at the series: ktrdr show " + bars.symbol,
+        )
     shorts = asset_class(bars.symbol) != "us_stock"
     return Ground(brief, kept, words, labels_for(learned), shorts, left_out=len(usable) - len(kept))
 
@@ -101,8 +108,11 @@ def next_generation(random: Random, tried: Sequence[Candidate], ground: Ground) 
     parents = [candidate.genome for candidate in sorted(tried, key=lambda c: c.rank, reverse=True)[:PARENTS]]
     at_random = GENERATION if len(tried) < RANDOM_SHARE * ground.brief.candidates else NEWCOMERS
     seen = {candidate.genome for candidate in tried}
+    wanted = min(GENERATION, ground.brief.candidates - len(tried))
     found: list[Genome] = []
-    while len(found) < min(GENERATION, ground.brief.candidates - len(tried)):
+    for _ in range(PATIENCE):
+        if len(found) == wanted:
+            break
         if len(found) < at_random:
             genome = draw(random, pool, labels)
         else:
@@ -139,7 +149,7 @@ def _scored(genome: Genome, strategy: Strategy, model: Model, tried: Tried, grou
     result = run_backtest(scored, decide(scores, strategy, scored.time).targets, default_costs(scored.symbol), CAPITAL)
     inputs, metrics = model.scores.gate_inputs(), result.metrics
     informed, _ = verdict_of(training_checks(inputs, ground.brief.thresholds))
-    informed = informed and inputs["accuracy"] > inputs["majority_accuracy"]
+    informed = informed and inputs["accuracy"] > inputs["majority_accuracy"] and metrics.total_trades > 0
     tradable, _ = verdict_of(backtest_checks(metrics.model_dump(), ground.brief.thresholds))
     tradable = tradable and metrics.total_trades >= LEAST_TRADES and (metrics.sharpe_ratio or 0.0) > 0
     sample = sample_of(result.returns)

@@ -38,6 +38,7 @@ COMMANDS = (
     Command("list", "Look", "List strategies, models, checkpoints, symbols and more."),
     Command("show", "Look", "Show a symbol's bars, or a strategy's features."),
     Command("validate", "Look", "Check a strategy and explain every mistake."),
+    Command("migrate", "Look", "Rewrite a version 2 strategy as version 3."),
     Command("data", "Data", "Load bars, show them, and say what range there is."),
     Command("up", "Backend", "Start the local backend."),
     Command("down", "Backend", "Stop the local backend."),
@@ -54,6 +55,10 @@ FLAGS = (
     ("--version", "Print the version."),
     ("--help", "Print this, or a command's own help."),
 )
+
+
+NOT_AS_DESCRIBED = "validation_error"
+"""What the API calls a request whose fields cannot be right."""
 
 
 class Flags(NamedTuple):
@@ -125,6 +130,7 @@ def dispatch(words: list[str], flags: Flags, output: Output) -> int:
     import typer
 
     from ktrdr.cli.session import Session
+    from ktrdr.errors import KtrdrError
 
     if flags.verbose:
         import logging
@@ -135,7 +141,13 @@ def dispatch(words: list[str], flags: Flags, output: Output) -> int:
     try:
         code = command.main(words[1:], f"ktrdr {words[0]}", standalone_mode=False, obj=Session(output, url, flags.port))
     except typer.TyperException as mistake:
-        raise UsageMistake(mistake.format_message(), hint=f"ktrdr {words[0]} --help") from None
+        context = getattr(mistake, "ctx", None)
+        place = context.command_path if context else f"ktrdr {words[0]}"
+        raise UsageMistake(mistake.format_message(), hint=f"{place} --help") from None
+    except KtrdrError as error:
+        if error.error_code != NOT_AS_DESCRIBED:
+            raise
+        raise UsageMistake(error.message, hint=f"ktrdr {words[0]} --help", details=error.details) from None
     except typer.Abort:
         raise KeyboardInterrupt from None
     return code if isinstance(code, int) else 0

@@ -37,7 +37,7 @@ class Dashboard:
     @property
     def busy(self) -> list[JSON]:
         """Workers with an operation."""
-        return [worker for worker in self.workers if worker.get("operation_id")]
+        return [worker for worker in self.workers if worker["operation_id"]]
 
     def lines(self) -> list[str]:
         """The dashboard for people."""
@@ -46,6 +46,8 @@ class Dashboard:
             ("Operations", counts),
             ("Workers", f"{len(self.workers)}, {len(self.busy)} busy"),
             ("Data", f"{len(self.series)} series of {len({row['symbol'] for row in self.series})} symbols"),
+            ("Budget", self.budget["message"]),
+            ("Backend", f"version {self.health['version']}"),
         ])  # fmt: skip
 
 
@@ -57,5 +59,5 @@ async def look(client: AsyncCLIClient) -> Dashboard:
     )
     return Dashboard(
         {status: page["total_count"] for status, page in zip(COUNTED, pages, strict=True)}, workers["data"]["workers"], symbols["data"],
-        budget, health.get("data", health),
+        budget, health,
     )  # fmt: skip

@@ -58,9 +58,9 @@ def start_research(session: Session, adapter: OperationAdapter, *, follow: bool)
     try:
         return begin(session, adapter, follow=follow, heading=results.started)
     except ApiError as error:
-        if error.details.get("triggered") is not False and error.status != 422:
+        if error.details.get("triggered") is not False and error.status != Invalid.http_status:
             raise
-        reason = error.details.get("reason") or error.message
+        reason = f"{error.error_code} ({error.message})"
         busy = error.details.get("operation_id")
         hint = f"ktrdr follow {busy}, or ktrdr cancel {busy}" if busy else error.hint
         raise KtrdrError(f"Could not start research: {reason}", code=error.error_code, hint=hint, details=error.details) from None

@@ -166,7 +166,7 @@ class ResearchOperationAdapter(OperationAdapter):
     strategy: str | None = None
     model: str | None = None
     options: JSON = field(default_factory=dict)
-    """Designer, seed, number of candidates."""
+    """Designer, seed, number of candidates, and the text of a strategy that the backend does not have."""
     noun = results.NOUNS["agent_research"]
 
     def get_start_endpoint(self) -> str:

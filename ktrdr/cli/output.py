@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line of the result, for people."""
         if not self.json:
-            print(text, flush=True)
+            print("\n".join(wrapped(text, terminal_width())), flush=True)
 
     def lines(self, texts: Iterable[str]) -> None:
         """Several lines of the result."""
@@ -79,6 +80,14 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def wrapped(text: str, width: int | None) -> list[str]:
+    """A line cut between words where the terminal is too narrow for it; what follows is indented."""
+    if width is None or len(text) <= width:
+        return [text]
+    indent = " " * (len(text) - len(text.lstrip()) + 4)
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
 def table_lines(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
     """A table in aligned columns; where it is too wide, each row's first cell gets a line of its own."""
     widths = [max(len(row[i]) for row in (headings, *rows)) for i in range(len(headings))]
@@ -106,7 +115,7 @@ def text_of(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:,.2f}".removesuffix(".00") if abs(value) >= 1000 else f"{value:.4g}"
     if isinstance(value, list | tuple):
         return ", ".join(text_of(item) for item in value)
     if isinstance(value, Mapping):
@@ -124,14 +133,19 @@ def number(value: float | None, digits: int = 3) -> str:
     return "undefined" if value is None else f"{value:,.{digits}f}"
 
 
-def local_time(moment: datetime | str | None) -> str:
+def local_time(moment: datetime | str | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     """A UTC moment as the clock on the wall shows it."""
     if moment is None or moment == "":
         return NOTHING
     aware = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     if aware.tzinfo is None:
         aware = aware.replace(tzinfo=UTC)
-    return aware.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return aware.astimezone().strftime(form)
+
+
+def minute(moment: str) -> str:
+    """A UTC moment to the minute, as bars and dates are written."""
+    return moment[:16].replace("T", " ")
 
 
 def age(moment: datetime | str | None) -> str:

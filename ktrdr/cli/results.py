@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ktrdr.cli.output import block, duration, local_time, number, percent, size, table_lines
+from ktrdr.cli.output import block, duration, local_time, minute, number, percent, size, table_lines
 from ktrdr.errors import Problem
 from ktrdr.operations.model import Operation
 
@@ -52,8 +52,9 @@ def parameters(operation: Operation) -> list[tuple[str, object]]:
     """The parameter block: what is worked on, and every further parameter that fits on a line."""
     about = operation.metadata
     period = f"{about.get('start_date') or 'first bar'} to {about.get('end_date') or 'last bar'} (UTC, end not included)"
+    understood = (about.get("understood") or "").removeprefix("Understood as: ")
     pairs: list[tuple[str, object]] = [
-        ("Strategy", about.get("strategy_name")), ("Goal", about.get("brief")), ("Understood", about.get("understood")),
+        ("Strategy", about.get("strategy_name")), ("Goal", about.get("brief")), ("Understood", understood),
         ("Designer", about.get("designer")),
         ("Model", about.get("model")), ("Symbol", about.get("symbol")), ("Timeframe", about.get("timeframe")),
         ("Period", period if about.get("start_date") or about.get("end_date") else None),
@@ -133,7 +134,7 @@ def backtest(operation: Operation) -> list[str]:
         "", f"Backtest results, {found['symbol']} {found['timeframe']}, {period}:", *figures(found),
         *block([
             ("Equity", f"{number(found['initial_capital'], 2)} before, {number(found['final_equity'], 2)} after"),
-            ("Costs", found["costs"]["sentence"]), *((kind.capitalize(), path) for kind, path in files.items()),
+            ("Costs", found["costs"]["sentence"]), *((f"{kind.capitalize()} file", path) for kind, path in files.items()),
         ]),
         *(f"  Warning: {warning}" for warning in operation.warnings),
     ]  # fmt: skip
@@ -163,7 +164,7 @@ def data_load(operation: Operation) -> list[str]:
     return ["", "Data load results:", *block([
         ("Symbol", f"{found.get('symbol')} {found.get('timeframe')}"), ("Provider", found.get("provider")),
         ("Status", found["status"]), ("Bars loaded", f"{found['bars_loaded']:,} (stored in all: {found['bars_total']:,})"),
-        ("Date range", f"{found['first'][:16]} to {found['last'][:16]} (UTC)" if found["first"] else None),
+        ("Date range", f"{minute(found['first'])} to {minute(found['last'])} (UTC)" if found["first"] else None),
         ("Time", duration(operation.duration_seconds)), ("Diagnosis", found.get("diagnosis")),
     ]), *(f"  Warning: {warning}" for warning in operation.warnings)]  # fmt: skip
 
@@ -180,7 +181,7 @@ def research(operation: Operation) -> list[str]:
     if not found:
         return []
     dates = {name: str(moment)[:10] for name, moment in found["dates"].items()}
-    lines = ["", f"Strategy: {found['strategy_name']}, designed by {found['designed_by']}"]
+    lines = ["", f"Strategy: {found['strategy_name']}", f"Designed by: {found['designed_by']}"]
     lines += [f"  {line}" for line in found["strategy_in_words"]]
     lines += ["", f"Trained {dates['train_start']} to {dates['train_end']}, tested {dates['test_start']} to {dates['test_end']} (UTC)"]
     lines += [f"Costs {found['costs']}"] if found["costs"] else []
@@ -249,36 +250,35 @@ def dry_run(payload: JSON, check: JSON) -> list[str]:
 def validation(check: JSON) -> list[str]:
     """Whether a strategy is valid, and every mistake with its place."""
     errors, warnings = check["errors"], check["warnings"]
-    name = check.get("name") or check.get("source") or "the strategy"
-    head = f"{name} is valid" if check["valid"] else f"{name} has {len(errors)} mistake{'s' if len(errors) != 1 else ''}:"
+    mistakes = "1 mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
+    head = f"{check['name']} is valid: {check['features']} inputs" if check["valid"] else f"{check['name']} has {mistakes}:"
     listed = [f"  {problem_line(problem)}" for problem in errors]
     return [head, *listed, *(f"  Warning: {problem_line(problem)}" for problem in warnings)]
 
 
 def problem_line(problem: JSON) -> str:
     """One mistake: its line and place, what is wrong, and the nearest valid word."""
-    return str(Problem(problem["place"], problem["message"], problem.get("line"), problem.get("value"), problem.get("nearest")))
+    return str(Problem(**problem))
 
 
 def agent_status(answer: JSON) -> list[str]:
     """The cycle that runs, or the last one."""
     if answer["status"] != "active":
-        last = answer.get("last_cycle")
+        last = answer["last_cycle"]
         return ["No research cycle is running", *(["", "Last cycle:", *block(cycle_pairs(last))] if last else [])]
-    progress = answer.get("progress") or {}
+    progress = answer["progress"]
     return ["A research cycle is running", *block([
-        ("Operation", answer["operation_id"]), ("Phase", answer.get("phase")), ("Progress", f"{progress.get('percentage', 0):.0f} %"),
-        ("Step", progress.get("current_step")), ("Strategy", answer.get("strategy_name")),
-        ("Child operation", answer.get("child_operation_id")), ("Started", local_time(answer.get("started_at"))),
+        ("Operation", answer["operation_id"]), ("Phase", answer["phase"]), ("Progress", f"{progress['percentage']:.0f} %"),
+        ("Step", progress["current_step"]), ("Strategy", answer["strategy_name"]),
+        ("Child operation", answer["child_operation_id"]), ("Started", local_time(answer["started_at"])),
     ])]  # fmt: skip
 
 
 def cycle_pairs(last: JSON) -> list[tuple[str, object]]:
     """A cycle that has ended."""
     return [
-        ("Operation", last.get("operation_id")), ("Outcome", last.get("outcome") or last.get("status")),
-        ("Strategy", last.get("strategy_name")),
-        ("Verdict", last.get("verdict")), ("Error", last.get("error_message")), ("Ended", local_time(last.get("completed_at"))),
+        ("Operation", last["operation_id"]), ("Outcome", last["outcome"]), ("Strategy", last["strategy_name"]),
+        ("Verdict", last["verdict"]), ("Error", last["error_message"]), ("Ended", local_time(last["completed_at"])),
     ]  # fmt: skip
 
 
@@ -293,4 +293,6 @@ def agent_cancelled(answer: JSON) -> list[str]:
 
 def agent_budget(answer: JSON) -> list[str]:
     """What may be spent, was spent and is left."""
-    return block((name.replace("_", " ").capitalize(), value) for name, value in answer.items() if not isinstance(value, list | dict))
+    spent, limit, left = (None if answer[name] is None else f"${answer[name]:.2f}" for name in ("today_spend", "daily_limit", "remaining"))
+    lines = block([("Day", f"{answer['date']} (UTC)"), ("Spent", spent), ("Limit", limit or "none"), ("Left", left)])
+    return [*lines, f"  {answer['message']}"]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ktrdr.cli.mistakes import UsageMistake
-from ktrdr.cli.output import Output, age, block, duration, local_time, percent, size
+from ktrdr.cli.output import Output, age, block, duration, local_time, minute, percent, size
 from ktrdr.cli.session import Session
+from ktrdr.cli.strategy_argument import strategy_argument
 from ktrdr.errors import NoData
 from ktrdr.operations.model import Operation
 
@@ -31,17 +32,22 @@ def field(name: str) -> Callable[[JSON], object]:
     return lambda row: row.get(name)
 
 
+def first_sentence(text: str | None) -> str:
+    """The beginning of a description."""
+    return (text or "").partition(". ")[0]
+
+
 LISTINGS = {
     "strategies": Listing(
         "/strategies", "Strategies known by name.", "No strategies found",
         (("NAME", field("name")), ("SYMBOLS", field("symbols")), ("TIMEFRAMES", field("timeframes")), ("FROM", field("source")),
-         ("DESCRIPTION", field("description"))),
+         ("DESCRIPTION", lambda row: row["problem"] or first_sentence(row["description"]))),
     ),
     "models": Listing(
         "/models", "Trained models, newest first.", "No models found",
         (("STRATEGY", field("strategy_name")), ("SYMBOLS", field("symbols")), ("TIMEFRAMES", field("timeframes")),
-         ("FROM", field("start")), ("TO", field("end")), ("ACCURACY", lambda row: percent(row.get("test_accuracy"))),
-         ("SIZE", lambda row: size(row.get("size_bytes"))), ("PATH", field("path"))),
+         ("FROM", lambda row: row["start"][:10]), ("TO", lambda row: row["end"][:10]),
+         ("ACCURACY", lambda row: percent(row["test_accuracy"])), ("SIZE", lambda row: size(row["size_bytes"])), ("PATH", field("path"))),
     ),
     "checkpoints": Listing(
         "/checkpoints", "Checkpoints that operations can go on from.", "No checkpoints found",
@@ -56,7 +62,7 @@ LISTINGS = {
     "symbols": Listing(
         "/symbols", "Symbols with bars on this machine.", "No symbols found",
         (("SYMBOL", field("symbol")), ("TIMEFRAME", field("timeframe")), ("PROVIDER", field("provider")), ("BARS", field("bars")),
-         ("FIRST", field("first")), ("LAST", field("last")), ("BUNDLED", field("bundled"))),
+         ("FIRST", lambda row: minute(row["first"])), ("LAST", lambda row: minute(row["last"])), ("BUNDLED", field("bundled"))),
     ),
     "trials": Listing(
         "/trials", "Every candidate that was ever scored, newest first.", "No trials found",
@@ -83,7 +89,7 @@ def operations(output: Output, page: JSON, which: str) -> None:
             [
                 one.operation_id, one.operation_type, "cancelling" if one.cancelling and not one.status.ended else one.status.value,
                 f"{one.progress.percentage:.0f} %", one.checkpoint and one.checkpoint.position, one.metadata.get("symbol"),
-                local_time(one.started_at), duration(one.duration_seconds),
+                local_time(one.started_at, "%m-%d %H:%M"), duration(one.duration_seconds),
             ]
             for one in found
         ],
@@ -98,9 +104,10 @@ def show_bars(session: Session, symbol: str, timeframe: str | None, wanted: JSON
     symbol = symbol.upper()
     timeframe = timeframe or only_timeframe(session, symbol)
     found = session.get(f"/data/{symbol}/{timeframe}", wanted)["data"]
-    rows = [[date, *figures] for date, figures in zip(found["dates"], found["ohlcv"], strict=True)]
+    rows = [[minute(date), *(f"{figure:.10g}" for figure in row)] for date, row in zip(found["dates"], found["ohlcv"], strict=True)]
     headings = ["TIME (UTC)", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME"]
     session.output.table(found, headings, rows, f"No bars of {symbol} {timeframe} in this range")
+    session.output.line(f"{len(rows)} of {found['total']:,} bars, from {found['provider']}")
 
 
 def show_range(session: Session, symbol: str, timeframe: str | None) -> None:
@@ -122,6 +129,6 @@ def only_timeframe(session: Session, symbol: str) -> str:
 
 def show_features(session: Session, strategy: str) -> None:
     """What a strategy's network sees, in its order."""
-    found = session.get(f"/strategies/{strategy}/features")["data"]
-    rows = [[row.get(name) for name in ("feature_id", "timeframe", "fuzzy_set", "membership")] for row in found["features"]]
-    session.output.table(found, ["FEATURE", "TIMEFRAME", "FUZZY SET", "MEMBERSHIP"], rows, "No features found")
+    found = session.post("/strategies/features", strategy_argument(strategy))["data"]
+    rows = [[row.get(name) for name in ("feature_id", "timeframe", "indicator", "fuzzy_set", "membership")] for row in found["features"]]
+    session.output.table(found, ["FEATURE", "TIMEFRAME", "INDICATOR", "FUZZY SET", "WORD"], rows, "No features found")

@@ -141,7 +141,7 @@ class AgentResearch(Kind):
         )  # fmt: skip
 
     def _child(self, job: Job, phase: Phase, parameters: JSON) -> JSON:
-        """The result of a phase's child; the first time the child is started and this operation parked."""
+        """The result of a phase's child with its warnings; the first time the child is started and this operation parked."""
         if phase.metadata_key not in job.operation.metadata:
             job.describe(phase=phase.name)
             job.report(phase.share[0], phase.label)
@@ -159,7 +159,7 @@ class AgentResearch(Kind):
         if child.status is not Status.COMPLETED or child.result_summary is None:
             why = child.error
             raise phase_error(phase, why.message, why.code, why.hint) if why else phase_error(phase, "it gave no reason")
-        return child.result_summary
+        return {**child.result_summary, "warnings": child.warnings}
 
     def _gate(self, found: CycleResult, phase: Phase, checks: tuple[Check, ...]) -> CycleResult:
         """What was found, with the gate's answer; a refusal ends the cycle with everything that was measured."""

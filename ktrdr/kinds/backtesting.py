@@ -17,7 +17,7 @@ from ktrdr.backtest.simulate import Simulation
 from ktrdr.errors import NoData
 from ktrdr.evaluation.sharpe import psr, sample_of
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.kinds.given import Range, Saver, given_range, given_strategy, require_bars, written
+from ktrdr.kinds.given import Range, Saver, given_range, given_strategy, require_bars, warn_of_bars, written
 from ktrdr.market.bars import Bars, as_time
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.model import Model
@@ -98,7 +98,8 @@ class Backtesting(Kind):
         job.report(PREPARED / 2, "Computing features and decisions")
         tested, decided = decisions(model, strategy, bars, dates)
         in_sample = overlaps(model, symbol, dates)
-        warn(job, strategy, model, self.symbol, in_sample=in_sample)
+        warn(job, strategy, model, symbol, in_sample=in_sample)
+        warn_of_bars(job, bars[strategy.base_timeframe], dates)
         result = self._simulate(job, workspace, tested, decided, self._costs(strategy, symbol))
         files = write_report(workspace.settings.folder("reports") / job.operation_id, result)
         record_trial(job, strategy, result)
@@ -164,7 +165,7 @@ def overlaps(model: Model, symbol: str, dates: Range) -> bool:
     return symbol in model.training.symbols and dates[0] < end and start < dates[1]
 
 
-def warn(job: Job, strategy: Strategy, model: Model, symbol: str | None, *, in_sample: bool) -> None:
+def warn(job: Job, strategy: Strategy, model: Model, symbol: str, *, in_sample: bool) -> None:
     """Say what limits the meaning of the result."""
     record = model.training
     if in_sample:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -13,9 +13,9 @@ from pydantic import AfterValidator, ConfigDict
 
 from ktrdr.errors import Invalid, KtrdrError, NoData
 from ktrdr.kinds.base import JSON, KINDS, Kind, Workspace
-from ktrdr.market.bars import COLUMNS, Bars
+from ktrdr.market.bars import Bars
 from ktrdr.market.checks import check_bars
-from ktrdr.market.sessions import asset_class, is_open
+from ktrdr.market.sessions import has_hours, no_hours, within_hours
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Job
 from ktrdr.providers.base import PROVIDERS, Provider, Reach, build
@@ -87,8 +87,9 @@ class DataLoad(Kind):
         start, end = self._dates()
         if start and end and start >= end:
             raise Invalid(f"the range {_day(start)} .. {_day(end)} is empty", hint="give the earlier date as start")
-        ready = self if self.provider else self.model_copy(update={"provider": self._known_provider(workspace)})
-        ready._build()
+        provider = PROVIDERS.name_of(PROVIDERS.get(self.provider)) if self.provider else self._known_provider(workspace)
+        ready = self.model_copy(update={"provider": provider})
+        ready.source()
         ready._check_hours(workspace)
         stored = ready._stored(workspace)
         if stored and self.mode == "tail" and start:
@@ -113,29 +114,33 @@ class DataLoad(Kind):
 
     def run(self, job: Job, workspace: Workspace) -> JSON:
         """Ask the provider year by year, and store each year before the next one is asked for."""
-        provider, before = self._build(), self._stored(workspace)
+        provider, before = self.source(), self._stored(workspace)
         job.report(0, f"Asking {self.provider} for {self.symbol} {self.timeframe}")
         reach = provider.reach(self.symbol, self._size, lambda step: job.report(0, step))
         start, end = self._range(reach, before)
         segments = list(self._load(job, workspace, provider, years(start, end, newest_first=self.mode == "backfill")))
-        after = self._stored(workspace)
         if not any(segment.outcome.bars for segment in segments):
             self._require_up_to_date(workspace, before, reach)
+        after = workspace.bars.find(self.symbol, self._size, self.provider)
         diagnosis = "; ".join(filter(None, [self._shortfall(reach), *(s.outcome.message for s in segments)]))
         changed = sum(s.outcome.added + s.outcome.conflicts for s in segments)
         conflicts = sum(s.outcome.conflicts for s in segments)
         self._warn(job, workspace, conflicts)
-        job.report(100, f"{self.symbol} {self.timeframe}: {after.bars:,} bars" if after else "Nothing stored", steps=(len(segments),) * 2)
+        job.report(100, f"{self.symbol} {self.timeframe}: {after.bars:,} bars", steps=(len(segments),) * 2)
         return {
             "symbol": self.symbol, "timeframe": self.timeframe, "mode": self.mode, "provider": self.provider, "hours": self._hours,
             "status": "partial" if diagnosis else "complete" if changed else "nothing-new",
-            "bars_loaded": sum(s.outcome.added for s in segments), "bars_total": after.bars if after else 0,
-            "first": after.first.isoformat() if after else None, "last": after.last.isoformat() if after else None,
+            "bars_loaded": sum(s.outcome.added for s in segments), "bars_total": after.bars,
+            "first": after.first.isoformat(), "last": after.last.isoformat(),
             "conflicts": conflicts, "diagnosis": diagnosis or None, "segments": [segment.summary() for segment in segments],
         }  # fmt: skip
 
+    def source(self) -> Provider:
+        """The provider, with its options."""
+        return build(self._named, self.model_extra or {})
+
     @property
-    def _source(self) -> str:
+    def _named(self) -> str:
         return self.provider or ""
 
     @property
@@ -149,15 +154,13 @@ class DataLoad(Kind):
     def _dates(self) -> tuple[datetime | None, datetime | None]:
         return moment(self.start_date) if self.start_date else None, moment(self.end_date) if self.end_date else None
 
-    def _build(self) -> Provider:
-        return build(self._source, self.model_extra or {})
-
     def _stored(self, workspace: Workspace) -> Series | None:
-        return workspace.bars.stored(self.symbol, self._size, self._source)
+        return workspace.bars.stored(self.symbol, self._size, self._named)
 
     def _answered(self, workspace: Workspace) -> list[Load]:
-        """The loads that brought bars, newest first."""
-        return [load for load in workspace.bars.loads(self.symbol, self._size, self._source) if load.outcome.state == "answered"]
+        """The loads that brought bars, newest first; of one that was broken off, the stored bars show it."""
+        loads = workspace.bars.loads(self.symbol, self._size, self._named)
+        return [load for load in loads if load.outcome.state in ("answered", "asked")]
 
     def _known_provider(self, workspace: Workspace) -> str:
         """The provider of the series that is there."""
@@ -177,12 +180,8 @@ class DataLoad(Kind):
         )
 
     def _check_hours(self, workspace: Workspace) -> None:
-        intraday_stock = asset_class(self.symbol) == "us_stock" and self._size < Timeframe("1d")
-        if self._hours != "all" and not intraday_stock:
-            raise Invalid(
-                f"{self.symbol} {self.timeframe} has no trading hours to keep to: only US stocks have, in bars shorter than a day",
-                hint="leave out trading_hours and include_extended",
-            )
+        if self._hours != "all" and not has_hours(self.symbol, self._size):
+            raise no_hours(self.symbol, self._size)
         if self._stored(workspace) is None:
             return
         earlier = next(iter(self._answered(workspace)), None)
@@ -214,10 +213,11 @@ class DataLoad(Kind):
         for done, (start, end) in enumerate(parts):
             steps, percent = (done, len(parts)), 100 * done / len(parts)
             job.report(percent, f"{self.symbol} {self.timeframe} · {_day(start)} .. {_day(end)}", steps=steps)
-            number = workspace.bars.begin_load(self.symbol, self._size, self._source, start=start, end=end, hours=self._hours)
+            number = workspace.bars.begin_load(self.symbol, self._size, self._named, start=start, end=end, hours=self._hours)
             on_progress = partial(job.report, percent, steps=steps)
             try:
                 bars = provider.fetch(self.symbol, self._size, start=start, end=end, on_progress=on_progress)
+                outcome = self._keep(workspace, bars)
             except KtrdrError as failure:
                 failed = Outcome("failed", message=failure.message)
                 workspace.bars.end_load(number, failed)
@@ -225,19 +225,16 @@ class DataLoad(Kind):
                     raise
                 yield Segment(start, end, failed)
                 return
-            outcome = self._keep(workspace, bars)
             workspace.bars.end_load(number, outcome)
             stored_any = stored_any or outcome.bars > 0
             yield Segment(start, end, outcome)
 
     def _keep(self, workspace: Workspace, bars: Bars) -> Outcome:
         if self._hours != "all":
-            inside = is_open("us_stock", bars.time, bars.timeframe, self._hours)
-            columns = {name: getattr(bars, name)[inside] for name in COLUMNS}
-            bars = Bars.checked(bars.symbol, bars.timeframe, bars.time[inside], **columns, provider=bars.provider)
+            bars = within_hours(bars, self._hours)
         if not len(bars):
             return Outcome("empty")
-        written = workspace.bars.write(bars)
+        written = workspace.bars.write(replace(bars, provider=self._named))
         return Outcome("answered", len(bars), written.added, written.conflicts)
 
     def _require_up_to_date(self, workspace: Workspace, stored: Series | None, reach: Reach | None) -> None:
@@ -264,9 +261,9 @@ class DataLoad(Kind):
 
     def _warn(self, job: Job, workspace: Workspace, conflicts: int) -> None:
         if conflicts:
-            job.warn(f"{conflicts} bars were stored with other values before; the new ones were kept")
+            job.warn(f"{conflicts} of the bars had been stored with other values; the new ones were kept")
         for finding in check_bars(workspace.bars.read(self.symbol, self._size, provider=self.provider)):
-            job.warn(f"{finding.count} bars from {finding.first:%Y-%m-%d %H:%M} on: {finding.sentence}")
+            job.warn(str(finding))
 
 
 def years(start: datetime, end: datetime, *, newest_first: bool) -> list[tuple[datetime, datetime]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ktrdr.errors import Invalid, NoData
-from ktrdr.market.bars import Bars
+from ktrdr.market.bars import Bars, as_datetime
+from ktrdr.market.checks import check_bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Job
 from ktrdr.operations.model import CheckpointRef
@@ -90,20 +91,22 @@ def read_bars(workspace: Workspace, strategy: Strategy, end: datetime) -> dict[s
     return {symbol: {tf: workspace.bars.read(symbol, tf, None, end) for tf in strategy.timeframes} for symbol in strategy.symbols}
 
 
-def warn_of_gaps(job: Job, bars: Mapping[str, Mapping[Timeframe, Bars]], dates: Range) -> None:
-    """Warn where a series does not reach as far as the dates."""
-    start, end = dates
-    for symbol, own in bars.items():
-        for timeframe, series in own.items():
-            first, last = series.time[0].item(), series.known_at[-1].item()
-            if first > start.replace(tzinfo=None):
-                job.warn(f"{symbol} {timeframe}: bars begin on {first:%Y-%m-%d}, asked from {start:%Y-%m-%d}")
-            if (end.replace(tzinfo=None) - last).days >= MISSING_DAYS:
-                job.warn(f"{symbol} {timeframe}: bars end on {last:%Y-%m-%d}, asked until {end:%Y-%m-%d}")
+def warn_of_bars(job: Job, bars: Bars, dates: Range) -> None:
+    """Warn where a series does not reach as far as the dates, and of oddities in them that make results meaningless."""
+    name, (start, end) = f"{bars.symbol} {bars.timeframe}", dates
+    first, last = as_datetime(bars.time[0]), as_datetime(bars.known_at[-1])
+    if first > start:
+        job.warn(f"{name}: bars begin on {first:%Y-%m-%d}, asked from {start:%Y-%m-%d}")
+    if end - last >= LONG_WEEKEND:
+        job.warn(f"{name}: bars end on {last:%Y-%m-%d}, asked until {end:%Y-%m-%d}")
+    for finding in check_bars(bars.between(start, end)):
+        if finding.check in FALSIFYING:
+            job.warn(f"{name}: {finding.count} x {finding.check.replace('_', ' ')}, first on {finding.first:%Y-%m-%d}: {finding.sentence}")
 
 
-MISSING_DAYS = 5
-"""So many days without bars before the end are more than a long weekend."""
+FALSIFYING = ("jump", "spike", "straight_line")
+"""Oddities that a strategy seems to earn or lose money on."""
+LONG_WEEKEND = timedelta(days=5)
 
 
 class Saver:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.kinds.given import Saver, given_range, given_strategy, read_bars, require_bars, warn_of_gaps, written
+from ktrdr.kinds.given import Saver, given_range, given_strategy, read_bars, require_bars, warn_of_bars, written
 from ktrdr.models.model import Model
 from ktrdr.operations.job import Drained, Job
 from ktrdr.stores.models import SavedModel
@@ -70,7 +70,8 @@ class Training(Kind):
         start, end = given_range(None, None, strategy.date_range, f"training {strategy.name}")
         job.report(0, "Reading bars")
         bars = read_bars(workspace, strategy, end)
-        warn_of_gaps(job, bars, (start, end))
+        for symbol in strategy.symbols:
+            warn_of_bars(job, bars[symbol][strategy.base_timeframe], (start, end))
         job.report(0, "Computing features and labels")
         samples = build_samples(strategy, bars, start, end)
         course = Course(job, Saver(job, workspace))

@@ -38,6 +38,10 @@ class Finding:
     sentence: str
     """What it may mean."""
 
+    def __str__(self) -> str:
+        first = f"{self.first:%Y-%m-%d %H:%M}"
+        return f"{f'{self.count} bars from {first} on' if self.count > 1 else f'the bar of {first}'}: {self.sentence}"
+
 
 def check_bars(bars: Bars) -> tuple[Finding, ...]:
     """The oddities of a series."""

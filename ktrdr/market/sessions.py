@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from ktrdr.market.bars import Times
-from ktrdr.market.timeframe import Timeframe
+from ktrdr.errors import Invalid
+from ktrdr.market.bars import COLUMNS, Bars, Times
+from ktrdr.market.timeframe import SECONDS, Timeframe
 
 AssetClass = Literal["fx", "us_stock", "crypto", "other"]
 Session = Literal["regular", "extended"]
@@ -77,6 +78,28 @@ def is_open(kind: AssetClass, starts: Times, timeframe: Timeframe, session: Sess
     opens_after = np.append(opens, np.datetime64("9999-01-01", "us"))
     answer: NDArray[np.bool_] = opens_after[after] < starts + step(timeframe)
     return answer
+
+
+def has_hours(symbol: str, timeframe: Timeframe) -> bool:
+    """Whether bars of a symbol can be chosen by trading hours: those of US stocks, in bars shorter than a day."""
+    return asset_class(symbol) == "us_stock" and timeframe.seconds < SECONDS["1d"]
+
+
+def within_hours(bars: Bars, session: Session) -> Bars:
+    """The bars of a session's hours; Invalid where the symbol has no such hours."""
+    if not has_hours(bars.symbol, bars.timeframe):
+        raise no_hours(bars.symbol, bars.timeframe)
+    inside = is_open("us_stock", bars.time, bars.timeframe, session)
+    columns = {name: getattr(bars, name)[inside] for name in COLUMNS}
+    return Bars.checked(bars.symbol, bars.timeframe, bars.time[inside], **columns, provider=bars.provider)
+
+
+def no_hours(symbol: str, timeframe: Timeframe) -> Invalid:
+    """The error of asking for trading hours where there are none."""
+    return Invalid(
+        f"{symbol} {timeframe} has no trading hours to keep to: only US stocks have, in bars shorter than a day",
+        hint="leave out trading_hours and include_extended",
+    )
 
 
 def _open_spans(kind: AssetClass, session: Session, first: np.datetime64, last: np.datetime64) -> tuple[Times, Times]:

@@ -118,7 +118,7 @@ class Files(Provider):
     def _chosen(self, names: list[str]) -> dict[str, str]:
         """Which column of the file is which; Invalid unless every needed one is there and every other one was passed over on purpose."""
         listed = f"{self._name} has the columns {', '.join(names)}"
-        hint = "say which is which: columns, with time, open, high, low, close and, if there is one, volume"
+        hint = 'say which is which, such as --option columns=\'{"time": "Date", "open": "Open"}\' for time, open, high, low, close, volume'
         chosen = {str(wanted): name for wanted, name in self.columns.items()}
         lower = {name.lower(): name for name in names}
         for wanted in COLUMNS:
@@ -152,7 +152,10 @@ class Files(Provider):
         elif self.zone is not None:
             moments = _in_utc(local, self.zone)
         else:
-            raise Invalid(f"the times of {self._name} carry no time zone", hint="name theirs: zone, such as UTC or America/New_York")
+            raise Invalid(
+                f"the times of {self._name} carry no time zone",
+                hint="name theirs, such as --option zone=UTC or --option zone=America/New_York",
+            )
         length = np.timedelta64(timeframe.seconds if self.stamp == "end" else 0, "s")
         return moments - length
 
@@ -168,7 +171,9 @@ class Files(Provider):
             ticks = given.cast(pl.Int64, strict=False) * EPOCHS[self.time_format]
             return _naive(ticks.cast(pl.Datetime("us"))), np.timedelta64(0, "us")
         if given.dtype != pl.String:
-            raise Invalid(f"the times of {self._name} are numbers", hint=f"say what they count: time_format {', '.join(EPOCHS)}")
+            raise Invalid(
+                f"the times of {self._name} are numbers", hint=f"say what they count: --option time_format= with one of {', '.join(EPOCHS)}"
+            )
         text = given.str.strip_chars()
         if self.time_format is None:
             return self._iso(text)
@@ -182,7 +187,7 @@ class Files(Provider):
         if not date.count():
             raise Invalid(
                 f"{self._name} writes times as {text.head(1).to_list()}, which is not ISO 8601",
-                hint=f"say how: time_format, such as %d.%m.%Y %H:%M, or {', '.join(EPOCHS)}",
+                hint=f"say how: --option time_format= with a pattern such as %d.%m.%Y %H:%M, or with one of {', '.join(EPOCHS)}",
             )
         seconds = clock.fill_null("00:00").str.replace(r"^(\d\d:\d\d)$", "${1}:00")
         local = _naive((date + " " + seconds).str.strptime(pl.Datetime("us"), "%Y-%m-%d %H:%M:%S%.f", strict=False))

@@ -23,7 +23,7 @@ def explain(strategy: Strategy) -> tuple[str, ...]:
         *([f"Idea: {' '.join(strategy.hypothesis.split())}"] if strategy.hypothesis else []),
         f"Decides on every {strategy.base_timeframe} bar of {', '.join(strategy.symbols)} by looking at:",
         *(f"  {line}" for line in shown),
-        _network(strategy),
+        *_network(strategy),
         *_trading(strategy),
     )
 
@@ -64,12 +64,12 @@ def _where(shape: Membership) -> str:
     return f"{first:g} to {last:g}"
 
 
-def _network(strategy: Strategy) -> str:
+def _network(strategy: Strategy) -> tuple[str, str]:
     layers = strategy.model.architecture.hidden_layers
     size = " and ".join(str(units) for units in layers)
     made_of = f"A network of {size} units in {'one layer' if len(layers) == 1 else f'{len(layers)} layers'}"
     says = "says buy, hold or sell" if strategy.task == "classification" else "forecasts the return"
-    return f"{made_of} weighs how true each word is and {says}; it learned from {_lesson(strategy.label)}."
+    return f"{made_of} weighs how true each word is and {says}.", f"It learned from {_lesson(strategy.label)}."
 
 
 def _lesson(label: Label) -> str:

@@ -26,12 +26,10 @@ def replace(path: Path, fresh: Path) -> None:
     sync(path.parent)
 
 
-def create(path: Path, content: bytes) -> bool:
-    """Write a new file; False, and nothing written, if there is one already."""
-    fresh = unfinished(path)
+def create(path: Path, fresh: Path) -> bool:
+    """Give a finished file the name `path`; False, and the file is gone, if there is one of that name already."""
+    sync(fresh)
     try:
-        fresh.write_bytes(content)
-        sync(fresh)
         os.link(fresh, path)
     except FileExistsError:
         return False
@@ -39,6 +37,13 @@ def create(path: Path, content: bytes) -> bool:
         fresh.unlink()
     sync(path.parent)
     return True
+
+
+def write_new(path: Path, content: bytes) -> bool:
+    """Write a new file; False, and nothing written, if there is one already."""
+    fresh = unfinished(path)
+    fresh.write_bytes(content)
+    return create(path, fresh)
 
 
 def write(path: Path, content: bytes) -> None:

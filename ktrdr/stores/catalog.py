@@ -17,18 +17,18 @@ Hours = Literal["all", "regular", "extended"]
 """Which hours of the day were kept."""
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS series (
+CREATE TABLE series (
     provider TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
     first TEXT NOT NULL, last TEXT NOT NULL, bars INTEGER NOT NULL, fingerprint TEXT NOT NULL,
     PRIMARY KEY (provider, symbol, timeframe)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS loads (
+CREATE TABLE loads (
     number INTEGER PRIMARY KEY, provider TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
     start TEXT NOT NULL, "end" TEXT NOT NULL, hours TEXT NOT NULL, state TEXT NOT NULL,
     bars INTEGER NOT NULL DEFAULT 0, added INTEGER NOT NULL DEFAULT 0, conflicts INTEGER NOT NULL DEFAULT 0,
     message TEXT, asked_at TEXT NOT NULL, ended_at TEXT
 );
-CREATE INDEX IF NOT EXISTS loads_of_a_series ON loads (symbol, timeframe, provider);
+CREATE INDEX loads_of_a_series ON loads (symbol, timeframe, provider);
 """
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ktrdr.errors import Unavailable
+from ktrdr.stores import atomic
 
 BUSY_SECONDS = 5.0
 """How long a writer waits for another one."""
@@ -22,7 +23,7 @@ class Database:
     noun: str
     """What it is called in an error."""
     schema: str
-    """Statements that may be run again and again."""
+    """The statements that make its tables."""
     hint: str
     """What to do when the file cannot be used."""
 
@@ -42,11 +43,17 @@ class Database:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                self._make()
             with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-                if not connection.execute("PRAGMA user_version").fetchone()[0]:
-                    connection.execute("PRAGMA journal_mode = WAL")
-                    connection.executescript(f"BEGIN IMMEDIATE; {self.schema} PRAGMA user_version = 1; COMMIT;")
                 yield connection
         except (OSError, sqlite3.Error) as broken:
             raise Unavailable(f"{self.noun} at {self.path} cannot be used: {broken}", hint=self.hint) from broken
+
+    def _make(self) -> None:
+        # Made aside and then given its name: two processes that turn one empty file to WAL would lock each other out.
+        fresh = atomic.unfinished(self.path)
+        with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(self.schema)
+        atomic.create(self.path, fresh)

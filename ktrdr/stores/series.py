@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import re
 import time
@@ -148,7 +149,8 @@ def _read(file: Path, columns: list[str] | None = None) -> pl.DataFrame:
     import polars as pl
 
     try:
-        return pl.read_parquet(file, columns=columns or ["timestamp", *COLUMNS])
+        # Given a path, polars opens it more than once, and a writer may have replaced the file in between.
+        return pl.read_parquet(io.BytesIO(file.read_bytes()), columns=columns or ["timestamp", *COLUMNS])
     except (pl.exceptions.PolarsError, OSError) as broken:
         raise Invalid(f"{file} cannot be read: {broken}", hint="move it away and load its year again") from broken
 

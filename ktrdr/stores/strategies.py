@@ -77,10 +77,8 @@ class StrategyStore:
     def save(self, name: str, text: str) -> Path:
         """Write a new document to the home; saving the same text again does nothing, another text is a Conflict."""
         path = self.root / f"{checked_name(name)}.yaml"
-        if name not in self.names():
-            self.root.mkdir(parents=True, exist_ok=True)
-            if atomic.create(path, text.encode()):
-                return path
+        if name not in self.names() and atomic.write_new(path, text.encode()):
+            return path
         there = self.read(name)
         if there.text != text:
             raise Conflict(

@@ -18,16 +18,16 @@ from ktrdr.stores.database import Database
 GENESIS = "0" * 64
 """What the first trial names as the hash before its own."""
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS trials (
+CREATE TABLE trials (
     number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
     start TEXT NOT NULL, "end" TEXT NOT NULL, kind TEXT NOT NULL, operation_id TEXT NOT NULL, campaign TEXT,
     content_hash TEXT NOT NULL, score REAL, reason TEXT, recorded_at TEXT NOT NULL,
     prev_hash TEXT NOT NULL UNIQUE, hash TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS trials_of_a_symbol ON trials (symbol, start);
-CREATE TRIGGER IF NOT EXISTS no_update BEFORE UPDATE ON trials BEGIN SELECT RAISE(ABORT, 'the trial ledger only grows'); END;
-CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON trials BEGIN SELECT RAISE(ABORT, 'the trial ledger only grows'); END;
-CREATE TRIGGER IF NOT EXISTS no_replace BEFORE INSERT ON trials
+CREATE INDEX trials_of_a_symbol ON trials (symbol, start);
+CREATE TRIGGER no_update BEFORE UPDATE ON trials BEGIN SELECT RAISE(ABORT, 'the trial ledger only grows'); END;
+CREATE TRIGGER no_delete BEFORE DELETE ON trials BEGIN SELECT RAISE(ABORT, 'the trial ledger only grows'); END;
+CREATE TRIGGER no_replace BEFORE INSERT ON trials
 WHEN EXISTS (SELECT 1 FROM trials WHERE number = NEW.number OR key = NEW.key OR prev_hash = NEW.prev_hash)
 BEGIN SELECT RAISE(ABORT, 'the trial ledger only grows'); END;
 """

@@ -138,6 +138,11 @@ def test_too_few_bars_are_refused_with_the_figures():
         design(noise(1, 800), 4)
 
 
+def test_prices_that_stand_still_are_refused():
+    with pytest.raises(NoData, match="only 0 indicators vary enough"):
+        design(bars_of(np.zeros(3000)), 4)
+
+
 class Stop(Exception):
     pass
 

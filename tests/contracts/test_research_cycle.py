@@ -136,7 +136,7 @@ def run(workspace: Workspace, operation_type: str, parameters: JSON, resumed: Ch
         ended = {"status": Status.FAILED, "error": record, "result_summary": getattr(error, "result", None)}
     except (Cancelled, Drained) as error:
         raised, ended = error, {"status": Status.CANCELLED}
-    return Ran(operation.model_copy(update=ended), pipe, kind, raised)
+    return Ran(operation.model_copy(update={**ended, "warnings": pipe.warnings}), pipe, kind, raised)
 
 
 def test_a_cycle_goes_from_a_goal_to_a_verdict(tmp_path):
@@ -307,3 +307,67 @@ def test_costs_named_by_the_user_come_before_the_usual_ones(tmp_path):
     assert dear["costs"]["sentence"] == "per side: commission 1.0000%"
     assert dear["initial_capital"] == 5000
     assert dear["metrics"]["total_return_pct"] < usual["metrics"]["total_return_pct"]
+
+
+def test_a_split_in_the_prices_is_a_warning_and_a_note_of_the_cycle(tmp_path):
+    workspace = workspace_in(tmp_path, **LENIENT)
+    whole = swinging_bars()
+    split = np.where(np.arange(len(whole)) < 3500, 1.0, 0.25)
+    prices = {name: getattr(whole, name) * split for name in ("open", "high", "low", "close")}
+    workspace.bars.write(Bars.checked("EURUSD", HOUR, whole.time, **prices, volume=whole.volume, provider="synthetic"))
+    found = run(workspace, "agent_research", {"brief": "momentum in EURUSD", "designer": "scripted"}).result
+    assert [note for note in found["notes"] if "1 x jump, first on 2015-05-26" in note]
+
+
+def test_a_child_that_was_cancelled_ends_the_cycle(tmp_path):
+    child = Operation(
+        operation_id="op_agent_design_1", operation_type="agent_design", created_at=datetime.now(UTC), status=Status.CANCELLED
+    )
+    ran = run(workspace_in(tmp_path), "agent_research", {"brief": "momentum in EURUSD"}, children={"designing": child})
+    assert isinstance(ran.raised, CycleError)
+    assert ran.raised.message == "Design phase failed: it was cancelled"
+
+
+def test_a_child_that_cannot_be_started_ends_the_cycle_with_the_reason(tmp_path):
+    workspace = workspace_in(tmp_path, **LENIENT)
+    designed = run(workspace, "agent_design", {"brief": "momentum in EURUSD", "designer": "scripted"}).operation
+    assert designed.result_summary is not None
+    broken = designed.model_copy(update={"result_summary": designed.result_summary | {"text": "name: nothing\n"}})
+    ran = run(workspace, "agent_research", {"brief": "momentum in EURUSD", "designer": "scripted"}, children={"designing": broken})
+    assert isinstance(ran.raised, CycleError)
+    assert ran.raised.message.startswith("Training failed: ")
+
+
+def test_a_backtest_that_was_drained_ends_with_the_same_bytes(tmp_path):
+    workspace = workspace_in(tmp_path)
+    workspace.bars.write(swinging_bars(46_000))
+    trained(workspace)
+    parameters = {"strategy_name": "momentum", "start_date": "2015-05-05", "end_date": "2020-01-01"}
+    whole = run(workspace, "backtesting", parameters).result
+    begun = run(workspace, "backtesting", parameters, stop_at={"20,000/": Drained()})
+    assert isinstance(begun.raised, Drained)
+    assert begun.link.checkpoints[-1].position == "bar 20000"
+    resumed = run(workspace, "backtesting", parameters, begun.link.checkpoints[-1]).result
+    assert not any(report["current_step"].startswith("20,000/") for report in begun.link.progress[:-1])
+    for name, path in whole["files"].items():
+        assert Path(path).read_bytes() == Path(resumed["files"][name]).read_bytes()
+
+
+def test_a_model_can_be_named_and_one_of_another_version_is_a_warning(tmp_path):
+    workspace = workspace_in(tmp_path)
+    named = Path(trained(workspace).result["model_path"])
+    trained(workspace, end_date="2015-04-01")
+    other = workspace.strategies.read("momentum").text.replace("confidence_threshold: 0.5", "confidence_threshold: 0.6")
+    dates = {"start_date": "2015-05-05", "end_date": "2015-06-05"}
+    relative = str(named.relative_to(workspace.models.root))
+    ran = run(workspace, "backtesting", {"strategy": other, "model_path": relative, **dates})
+    assert ran.result["model_path"] == str(named)
+    assert "the model was trained on another version of the strategy" in ran.link.warnings
+
+
+def test_the_costs_of_the_strategy_come_before_the_usual_ones(tmp_path):
+    workspace = workspace_in(tmp_path)
+    dear = workspace.strategies.read("momentum").text.replace("  filters:", "  costs: {commission: 0.002}\n  filters:")
+    run(workspace, "training", {"strategy": dear, "start_date": "2015-01-01", "end_date": "2015-05-01"})
+    found = run(workspace, "backtesting", {"strategy": dear, "start_date": "2015-05-05", "end_date": "2015-06-05"}).result
+    assert found["costs"]["sentence"] == "per side: commission 0.2000%, slippage 0.00001 in price"

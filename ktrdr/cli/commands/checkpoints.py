@@ -24,8 +24,11 @@ def show(ctx: typer.Context, checkpoint: CheckpointId) -> None:
     """Show where a checkpoint stands and how to go on from it."""
     session: Session = ctx.obj
     found = session.get(f"/checkpoints/{checkpoint}")["data"]
-    shown = {**found, "created_at": local_time(found.get("created_at")), "size_bytes": size(found.get("size_bytes"))}
-    lines = block((name.replace("_", " "), value) for name, value in shown.items() if not isinstance(value, dict | list))
+    lines = block([
+        ("Checkpoint", found["checkpoint_id"]), ("Operation", found["operation_id"]), ("Type", found["operation_type"]),
+        ("Status", found["status"]), ("Position", found["position"]), ("Created", local_time(found["created_at"])),
+        ("Size", size(found["size_bytes"])),
+    ])  # fmt: skip
     session.output.answer(found, [*lines, "", f"  Go on from it: ktrdr resume {found['checkpoint_id']}"])
 
 

@@ -11,10 +11,13 @@ from ktrdr.cli.mistakes import UsageMistake
 from ktrdr.cli.operation_adapters import ResearchOperationAdapter, given
 from ktrdr.cli.options import Follow, new_app
 from ktrdr.cli.session import Session
+from ktrdr.cli.strategy_argument import strategy_argument
 
 app = new_app()
 Goal = Annotated[str | None, typer.Argument(help="What to look for, in plain words.", metavar="[GOAL]")]
-Strategy = Annotated[str | None, typer.Option("--strategy", "-s", help="Examine this strategy; nothing is designed.", metavar="NAME")]
+Strategy = Annotated[
+    str | None, typer.Option("--strategy", "-s", help="Examine this one, by name or path; nothing is designed.", metavar="STRATEGY")
+]
 Designer = Annotated[str | None, typer.Option(help="offline, scripted or claude; default: claude where a key is set.", metavar="NAME")]
 ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="opus, sonnet, haiku, or a model's id.", metavar="MODEL")]
 Seed = Annotated[int | None, typer.Option(help="The same seed and bars give the same strategy.", metavar="NUMBER")]
@@ -33,5 +36,7 @@ def research(
     session: Session = ctx.obj
     if (goal is None) == (strategy is None):
         raise UsageMistake("research takes a goal or --strategy, one of the two", hint='ktrdr research "find a momentum edge in EURUSD"')
-    adapter = ResearchOperationAdapter(goal, strategy, model, given(designer=designer, seed=seed, candidates=candidates))
+    known = strategy_argument(strategy) if strategy else {}
+    options = given(strategy_text=known.get("strategy"), designer=designer, seed=seed, candidates=candidates)
+    adapter = ResearchOperationAdapter(goal, strategy, model, options)
     raise typer.Exit(following.start_research(session, adapter, follow=follow))

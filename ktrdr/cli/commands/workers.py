@@ -15,5 +15,5 @@ def workers(ctx: typer.Context) -> None:
     """Show where operations run."""
     session: Session = ctx.obj
     found = session.get("/workers")["data"]["workers"]
-    rows = [[row.get(name) for name in ("worker_id", "worker_type", "status", "operation_id")] for row in found]
-    session.output.table(found, ["WORKER", "TYPE", "STATUS", "OPERATION"], rows, "No workers registered")
+    rows = [[row.get(name) for name in ("worker", "profile", "status", "operation_id")] for row in found]
+    session.output.table(found, ["WORKER", "PROFILE", "STATUS", "OPERATION"], rows, "No workers registered")

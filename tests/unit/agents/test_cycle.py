@@ -51,8 +51,15 @@ TRAINED = {
     "data_summary": {},
     "model_path": "/models/m/op_1",
     "training_metrics": {"history": {}},
+    "warnings": ["bars end early"],
 }
-TESTED = {"metrics": {"sharpe_ratio": 1.0}, "benchmarks": {}, "costs": {"sentence": "per side: 0.5 pip"}, "files": {"trades": "t.csv"}}
+TESTED = {
+    "metrics": {"sharpe_ratio": 1.0},
+    "benchmarks": {},
+    "costs": {"sentence": "per side: 0.5 pip"},
+    "files": {"trades": "t.csv"},
+    "warnings": [],
+}
 PASSED = {"gate": "training", "passed": True, "reason": "passed", "checks": []}
 REFUSED = {"gate": "training", "passed": False, "reason": "loss_too_high (0.900 > 0.800)", "checks": []}
 
@@ -139,7 +146,7 @@ def test_a_refused_training_leaves_no_backtest_and_says_why():
     assert ended.verdict_reason == ended.backtest_reason == "the training gate refused it: loss_too_high (0.900 > 0.800)"
     assert ended.training["test_metrics"] == {"accuracy": 0.5}
     assert ended.gates == (REFUSED,)
-    assert any("--seed" in command for command in ended.next)
+    assert any("ktrdr research" in command for command in ended.next)
 
 
 def test_a_refused_backtest_keeps_everything_that_was_measured():
@@ -158,4 +165,5 @@ def test_a_whole_cycle_takes_its_verdict_from_the_assessment():
     assert (shown["success"], shown["verdict"], shown["verdict_reason"]) == (True, "poor", "b; c")
     assert shown["files"] == {"strategy": "m.yaml", "model": "/models/m/op_1", "trades": "t.csv", "assessment": "a.json"}
     assert shown["trials"]["count"] == 64
+    assert shown["notes"] == ["bars end early"]
     json.dumps(shown, allow_nan=False)

@@ -47,7 +47,7 @@ TRAINED: JSON = {
 }  # fmt: skip
 TESTED: JSON = {
     "strategy_name": "momentum", "symbol": "EURUSD", "timeframe": "1h", "start_date": "2017-01-01", "end_date": "2018-01-01",
-    "provider": "sample", "in_sample": False, "initial_capital": 100_000.0, "final_equity": 103_210.5,
+    "provider": "sample", "in_sample": False, "warnings": [], "initial_capital": 100_000.0, "final_equity": 103_210.5,
     "costs": {"sentence": "per side: spread 5e-05 in price, slippage 1e-05 in price"},
     "metrics": metrics(0.0321, 0.8412, 0.0534, 118, 0.5169),
     "benchmarks": {"buy_and_hold": metrics(0.1403, 1.7731, 0.0461, 1, 1.0), "flat": metrics(0.0, None, 0.0, 0, None)},
@@ -162,29 +162,31 @@ def agrees(name: str, shown: str) -> None:
     assert shown == path.read_text(encoding="utf-8")
 
 
+OUT_OF_MEMORY = failed("out_of_memory", "the runner used up the memory", "ktrdr resume op_t")
+BACKTESTED = operation(
+    operation_type="backtesting", status="completed", result_summary=TESTED, warnings=["in-sample: the model knows these bars"]
+)  # fmt: skip
+RESEARCHED = cycle(status="completed", result_summary=researched(passed=True))
+REFUSED = cycle(status="failed", result_summary=researched(passed=False), error={
+    "code": "gate_failed", "message": "Training gate failed: accuracy_below_threshold (42.3% < 45.0%)", "hint": None, "details": {},
+})  # fmt: skip
+WHOLE = operation(operation_type="data_load", status="completed", result_summary=LOADED)
+PART = {**WHOLE, "result_summary": {**LOADED, "status": "partial", "diagnosis": "the file ends 2016-12-30"}}
+COUNTED = operation(operation_type="dummy", status="completed")
+TAKEN_UP = operation(status="completed", result_summary=TRAINED, resumed_from=RESUMED)
 STARTS: dict[str, tuple[tuple[str, ...], str, JSON]] = {
     "train": (("train", "momentum", "--start", "2012-01-01"), "/trainings/start", COMPLETED),
-    "train_failed": (("train", "momentum"), "/trainings/start", failed("out_of_memory", "the runner used up the memory", "ktrdr resume op_t")),
+    "train_failed": (("train", "momentum"), "/trainings/start", OUT_OF_MEMORY),
     "train_cancelled": (("train", "momentum"), "/trainings/start", CANCELLED),
-    "backtest": (
-        ("backtest", "momentum", "-c", "100000"), "/backtests/start",
-        operation(operation_type="backtesting", status="completed", result_summary=TESTED, warnings=["in-sample: the model knows these bars"]),
-    ),
-    "research": (("research", "find a momentum edge in EURUSD"), "/agent/trigger", cycle(status="completed", result_summary=researched(passed=True))),
-    "research_refused_by_a_gate": (
-        ("research", "--strategy", "momentum"), "/agent/trigger",
-        cycle(status="failed", result_summary=researched(passed=False), error={
-            "code": "gate_failed", "message": "Training gate failed: accuracy_below_threshold (42.3% < 45.0%)", "hint": None, "details": {},
-        }),
-    ),
-    "data_load": (("data", "load", "EURUSD", "-t", "1h"), "/data/load", operation(operation_type="data_load", status="completed", result_summary=LOADED)),
-    "data_load_partial": (
-        ("data", "load", "EURUSD", "-t", "1h"), "/data/load",
-        operation(operation_type="data_load", status="completed", result_summary={**LOADED, "status": "partial", "diagnosis": "the file ends 2016-12-30"}),
-    ),
-    "dummy": (("dummy", "start", "--duration", "2", "--iterations", "4"), "/dummy/start", operation(operation_type="dummy", status="completed")),
-    "resume": (("resume", "chk_5e6f7a8b"), "/checkpoints/chk_5e6f7a8b/resume", operation(status="completed", result_summary=TRAINED, resumed_from=RESUMED)),
-}  # fmt: skip
+    "backtest": (("backtest", "momentum", "-c", "100000"), "/backtests/start", BACKTESTED),
+    "research": (("research", "find a momentum edge in EURUSD"), "/agent/trigger", RESEARCHED),
+    "research_refused_by_a_gate": (("research", "--strategy", "momentum"), "/agent/trigger", REFUSED),
+    "data_load": (("data", "load", "EURUSD", "-t", "1h"), "/data/load", WHOLE),
+    "data_load_partial": (("data", "load", "EURUSD", "-t", "1h"), "/data/load", PART),
+    "dummy": (("dummy", "start", "--duration", "2", "--iterations", "4"), "/dummy/start", COUNTED),
+    "resume": (("resume", "chk_5e6f7a8b"), "/checkpoints/chk_5e6f7a8b/resume", TAKEN_UP),
+}
+"""The words of a command, where its start goes to, and how the operation ends."""
 ALWAYS_FOLLOW = ("data", "dummy")
 
 
@@ -239,13 +241,14 @@ SERIES = {
     "timeframe": "1h",
     "provider": "sample",
     "bars": 31_000,
-    "first": "2007-01-01",
-    "last": "2012-01-01",
+    "first": "2007-01-01T22:00:00Z",
+    "last": "2012-01-01T21:00:00Z",
     "bundled": True,
 }
 LISTS: dict[str, tuple[str, list[JSON]]] = {
     "strategies": ("/strategies", [
-        {"name": "momentum", "source": "bundled", "symbols": ["EURUSD"], "timeframes": ["1h"], "description": "Buys strength."},
+        {"name": "momentum", "source": "bundled", "symbols": ["EURUSD"], "timeframes": ["1h"], "problem": None,
+         "description": "Buys strength. Sells weakness."},
     ]),
     "models": ("/models", [
         {"strategy_name": "momentum", "symbols": ["EURUSD"], "timeframes": ["1h"], "start": "2012-01-01", "end": "2017-01-01",
@@ -312,13 +315,179 @@ def test_one_operation(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_dashboard(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     counts = {"running": 1, "pending": 0, "completed": 1234, "failed": 2, "cancelled": 3}
     api.on("GET", "/operations", lambda request: Answer(200, {"data": [], "total_count": counts[request.query["status"]]}))
-    workers = [{"worker_id": "torch-0", "profile": "torch", "status": "busy", "operation_id": TRAINING},
-               {"worker_id": "light-0", "profile": "light", "status": "idle", "operation_id": None}]  # fmt: skip
+    workers = [{"worker": "torch-0", "profile": "torch", "status": "busy", "operation_id": TRAINING},
+               {"worker": "light-0", "profile": "light", "status": "idle", "operation_id": None}]  # fmt: skip
     api.on("GET", "/workers", Answer(200, {"success": True, "data": {"workers": workers}}))
     api.on("GET", "/symbols", Answer(200, {"success": True, "data": [SERIES]}))
-    api.on("GET", "/agent/budget", Answer(200, {"date": "2026-11-21", "daily_limit": 5.0, "today_spend": 0.2, "remaining": 4.8}))
+    api.on(
+        "GET",
+        "/agent/budget",
+        Answer(
+            200,
+            {"date": "2026-11-21", "daily_limit": 5.0, "today_spend": 0.2, "remaining": 4.8, "message": "About 24 cycles are left today"},
+        ),
+    )
     agrees("status", screen(api, capsys, "status"))
     main(["status", "--json", "--url", api.url])
     document = json.loads(capsys.readouterr().out)
     assert (document["operations"]["running"], document["operations"]["completed"], document["workers"]) == (1, 1234, 2)
     agrees("workers", screen(api, capsys, "workers"))
+
+
+def test_cancelling(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.on("POST", f"/operations/{TRAINING}/cancel", Answer(200, {"success": True, "data": CANCELLED}))
+    shown = screen(api, capsys, "cancel", TRAINING) + screen(api, capsys, "cancel", TRAINING, "--reason", "too slow")
+    assert api.heard("POST", f"/operations/{TRAINING}/cancel")[1].body == {"reason": "too slow"}
+    ended = failure(409, "conflict", f"{TRAINING} is already completed", f"ktrdr status {TRAINING}")
+    api.on("POST", f"/operations/{TRAINING}/cancel", ended)
+    shown += screen(api, capsys, "cancel", TRAINING)
+    api.on("POST", f"/operations/{TRAINING}/cancel", Answer(202, {"success": True, "data": operation(cancelling=True)}))
+    api.tell(operation(cancelling=True), COMPLETED)
+    agrees("cancel", shown + screen(api, capsys, "cancel", TRAINING))
+
+
+def test_cancelling_in_json_gives_the_record(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.on("POST", f"/operations/{TRAINING}/cancel", Answer(200, {"success": True, "data": CANCELLED}))
+    assert main(["cancel", TRAINING, "--json", "--url", api.url]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["operation_id"], record["status"]) == (TRAINING, "cancelled")
+
+
+def test_a_checkpoint(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {**CHECKPOINT, "created_at": "2026-11-21T09:30:00Z", "operation_id": TRAINING, "operation_type": "training", "status": "failed"}
+    for method in ("GET", "DELETE"):
+        api.on(method, "/checkpoints/chk_5e6f7a8b", Answer(200, {"success": True, "data": found}))
+    words = ("checkpoints", "show", "chk_5e6f7a8b")
+    shown = screen(api, capsys, *words) + screen(api, capsys, *words, "--json")
+    agrees("checkpoints", shown + screen(api, capsys, "checkpoints", "delete", "chk_5e6f7a8b"))
+
+
+def test_the_research_agent(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    idle: JSON = {"status": "idle", "last_cycle": None}
+    ended = {
+        "operation_id": CYCLE, "outcome": "failed", "strategy_name": "momentum_1a2b3c4d", "verdict": "no edge",
+        "error_message": "Training gate failed: loss_too_high (0.900 > 0.800)", "completed_at": "2026-11-21T09:31:00Z",
+    }  # fmt: skip
+    active = {
+        "status": "active", "operation_id": CYCLE, "phase": "training", "progress": {"percentage": 41.6, "current_step": "Training model"},
+        "strategy_name": "momentum_1a2b3c4d", "child_operation_id": TRAINING, "started_at": "2026-11-21T09:30:00Z",
+    }  # fmt: skip
+    shown = ""
+    for status in (idle, {**idle, "last_cycle": ended}, active):
+        api.on("GET", "/agent/status", Answer(200, status))
+        shown += screen(api, capsys, "agent", "status")
+    cancelled = {"success": True, "operation_id": CYCLE, "child_cancelled": TRAINING, "message": "Research cycle cancelled"}
+    none = {"success": False, "reason": "no_active_cycle", "message": "No active research cycle to cancel"}
+    api.on("DELETE", "/agent/cancel", Answer(200, cancelled))
+    api.on("DELETE", f"/agent/cancel/{CYCLE}", Answer(404, none))
+    shown += screen(api, capsys, "agent", "cancel") + screen(api, capsys, "agent", "cancel", CYCLE)
+    spent = {"date": "2026-11-21", "daily_limit": 5.0, "today_spend": 0.2, "remaining": 4.8, "message": "About 24 cycles are left today"}
+    api.on("GET", "/agent/budget", Answer(200, spent))
+    agrees("agent", shown + screen(api, capsys, "agent", "budget"))
+
+
+def test_a_cycle_that_is_refused(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    busy = {"triggered": False, "reason": "active_cycle_exists", "message": "1 cycle runs already", "hint": None, "operation_id": CYCLE}
+    model = {"triggered": False, "reason": "unknown_model", "message": "there is no model 'x'", "hint": "opus, sonnet or haiku"}
+    shown = ""
+    for status, body in ((409, busy), (422, model)):
+        api.on("POST", "/agent/trigger", Answer(status, body))
+        shown += screen(api, capsys, "research", "an edge", "-f") + screen(api, capsys, "agent", "trigger", "--json")
+    agrees("research_not_started", shown)
+
+
+def test_a_trigger_without_a_goal_returns_at_once(api: Api) -> None:
+    api.start("/agent/trigger", cycle(status="running"))
+    assert main(["agent", "trigger", "-q", "--url", api.url]) == 0
+    assert api.heard("POST", "/agent/trigger")[0].body == {}
+
+
+BARS = {"symbol": "EURUSD", "timeframe": "1h", "provider": "sample", "total": 31_000, "dates": ["2012-01-01T21:00:00+00:00"],
+        "ohlcv": [[1.2931, 1.2942, 1.2925, 1.29395, 1203.0]]}  # fmt: skip
+
+
+def test_bars(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.on("GET", "/symbols", Answer(200, {"success": True, "data": [SERIES]}))
+    api.on("GET", "/data/EURUSD/1h", Answer(200, {"success": True, "data": BARS}))
+    reach = {"symbol": "EURUSD", "timeframe": "1h", "provider": "sample", "start_date": "2007-01-01T22:00:00Z",
+             "end_date": "2012-01-01T21:00:00Z", "point_count": 31_000}  # fmt: skip
+    api.on("GET", "/data/range", Answer(200, {"success": True, "data": reach}))
+    shown = screen(api, capsys, "show", "eurusd") + screen(
+        api, capsys, "data", "show", "EURUSD", "-t", "1h", "-r", "1", "--start", "2012-01-01"
+    )
+    assert api.heard("GET", "/data/EURUSD/1h")[1].query == {"limit": "1", "start_date": "2012-01-01"}
+    shown += screen(api, capsys, "data", "range", "EURUSD") + screen(api, capsys, "show", "FOO")
+    api.on("GET", "/symbols", Answer(200, {"success": True, "data": [SERIES, {**SERIES, "timeframe": "1d"}]}))
+    agrees("bars", shown + screen(api, capsys, "show", "EURUSD") + screen(api, capsys, "show", "EURUSD", "1h", "--json"))
+
+
+def test_the_features_of_a_strategy(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"feature_id": "1h_rsi_state_low", "timeframe": "1h", "fuzzy_set": "rsi_state", "membership": "low", "indicator": "rsi_14"},
+            {"feature_id": "1h_roc", "timeframe": "1h", "fuzzy_set": None, "membership": None, "indicator": "roc"}]  # fmt: skip
+    body = {"success": True, "data": {"strategy_name": "momentum", "features": rows, "count": 2}}
+    api.on("POST", "/strategies/features", Answer(200, body))
+    agrees("features", screen(api, capsys, "show", "features", "momentum"))
+
+
+VALID = {"valid": True, "name": "momentum", "errors": [], "features": 9,
+         "warnings": [{"place": "training.epochs", "message": "300 is a lot", "line": 40, "value": "300", "nearest": None}]}  # fmt: skip
+INVALID = {"valid": False, "name": "momentum", "warnings": [], "features": None, "errors": [
+    {"place": "indicators.rsi_14.type", "message": "there is no indicator 'rsy'", "line": 12, "value": "rsy", "nearest": "rsi"},
+]}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "check", "code"), [("valid", VALID, 0), ("invalid", INVALID, 1)])
+def test_validating(name: str, check: JSON, code: int, api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.on("POST", "/strategies/validate", Answer(200, {"success": True, "data": check}))
+    dry = screen(api, capsys, "train", "momentum", "--dry-run", "--symbols", "AAPL, SPY", "--start", "2012-01-01")
+    agrees(f"validate_{name}", screen(api, capsys, "validate", "momentum") + screen(api, capsys, "validate", "momentum", "--json") + dry)
+    assert not api.heard("POST", "/trainings/start")
+    assert dry.endswith(f"(exit {code})\n")
+
+
+def test_migrating(api: Api, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("name: old\n", encoding="utf-8")
+    api.on("POST", "/strategies/migrate", Answer(200, {"success": True, "data": {"text": "name: new\n", "dropped": ["risk_management"]}}))
+    shown = screen(api, capsys, "migrate", "old.yaml") + screen(api, capsys, "migrate", "old.yaml")
+    shown += screen(api, capsys, "migrate", "old.yaml", "-o", "other.yaml", "--json") + screen(api, capsys, "migrate", "gone.yaml")
+    agrees("migrate", shown + screen(api, capsys, "migrate", "old.yaml", "-o", "no/such/folder.yaml"))
+    assert (tmp_path / "old_v3.yaml").read_text(encoding="utf-8") == (tmp_path / "other.yaml").read_text(encoding="utf-8") == "name: new\n"
+
+
+@pytest.mark.parametrize(("code", "exit_code"), [("invalid", 2), ("validation_error", 2), ("invalid_strategy", 1), ("no_data", 1)])
+def test_parameters_that_cannot_be_are_usage_and_a_bad_strategy_is_not(code: str, exit_code: int, api: Api) -> None:
+    api.on("POST", "/trainings/start", failure(404 if code == "no_data" else 422, code, "no"))
+    assert main(["train", "momentum", "--url", api.url]) == exit_code
+
+
+def test_options_of_a_provider_travel_with_the_load(api: Api, tmp_path: Path) -> None:
+    api.start("/data/load", WHOLE)
+    words = ["data", "load", "BTC", "--provider", "files", "--file", "btc.csv", "--option", "zone=UTC", "--option", "price_factor=0.5"]
+    assert main([*words, "-q", "--url", api.url]) == 0
+    assert api.heard("POST", "/data/load")[0].body == {
+        "symbol": "BTC", "provider": "files", "file": str(tmp_path / "btc.csv"), "zone": "UTC", "price_factor": 0.5,
+    }  # fmt: skip
+    assert main(["data", "load", "BTC", "--option", "zone", "--url", api.url]) == 2
+
+
+def test_a_strategy_of_the_caller_travels_as_text(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "strategies").mkdir()
+    (tmp_path / "strategies" / "mine.yaml").write_text("name: mine\n", encoding="utf-8")
+    for path, words in (
+        ("/trainings/start", ["train"]),
+        ("/backtests/start", ["backtest"]),
+        ("/agent/trigger", ["research", "--strategy"]),
+    ):
+        api.start(path, COMPLETED)
+        assert main([*words, "mine", "-q", "--url", api.url]) == 0
+    sent = {"strategy": "name: mine\n", "source": "strategies/mine.yaml"}
+    assert [api.heard("POST", f"/{path}/start")[0].body for path in ("trainings", "backtests")] == [sent, sent]
+    assert api.heard("POST", "/agent/trigger")[0].body == {"strategy": "mine", "strategy_text": "name: mine\n"}
+
+
+def test_a_model_beside_the_caller_is_named_by_its_whole_path(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    api.start("/backtests/start", BACKTESTED)
+    for given in ("model", "momentum/op_1"):
+        assert main(["backtest", "momentum", "-m", given, "-q", "--url", api.url]) == 0
+    assert [request.body["model_path"] for request in api.heard("POST", "/backtests/start")] == [str(tmp_path / "model"), "momentum/op_1"]

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ktrdr.market.sessions import asset_class, bar_start, bar_starts, is_open
+from ktrdr.errors import Invalid
+from ktrdr.market.bars import Bars
+from ktrdr.market.sessions import asset_class, bar_start, bar_starts, has_hours, is_open, within_hours
 from ktrdr.market.timeframe import SECONDS, Timeframe
 
 HOUR, DAY = Timeframe("1h"), Timeframe("1d")
@@ -57,6 +59,18 @@ def test_crypto_never_closes_and_other_markets_rest_on_the_weekend() -> None:
     start, end = np.datetime64("2018-07-02", "us"), np.datetime64("2018-07-09", "us")
     assert len(bar_starts("crypto", HOUR, start, end)) == 7 * 24
     assert len(bar_starts("other", HOUR, start, end)) == 5 * 24
+
+
+def test_bars_are_chosen_by_trading_hours_where_there_are_any() -> None:
+    time = np.arange(np.datetime64("2018-07-02", "us"), np.datetime64("2018-07-04", "us"), np.timedelta64(1, "h"))
+    one = np.ones(len(time))
+    columns = {"open": one, "high": one, "low": one, "close": one, "volume": one}
+    regular = within_hours(Bars.checked("AAPL", HOUR, time, **columns, provider="files"), "regular")
+    assert (len(regular), regular.provider) == (14, "files")
+    for symbol, timeframe in (("EURUSD", HOUR), ("AAPL", DAY)):
+        assert not has_hours(symbol, timeframe)
+        with pytest.raises(Invalid, match=f"{symbol} {timeframe} has no trading hours to keep to"):
+            within_hours(Bars.checked(symbol, timeframe, time, **columns), "regular")
 
 
 def test_an_empty_range_calls_for_no_bars() -> None:

@@ -9,8 +9,8 @@ from ktrdr.stores import atomic
 
 def test_a_file_is_created_once(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
-    assert atomic.create(path, b"first")
-    assert not atomic.create(path, b"second")
+    assert atomic.write_new(path, b"first")
+    assert not atomic.write_new(path, b"second")
     assert path.read_bytes() == b"first"
     assert [p.name for p in path.parent.iterdir()] == ["file"]
 
@@ -26,4 +26,4 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
-        atomic.create(tmp_path / "file" / "below", b"")
+        atomic.write_new(tmp_path / "file" / "below", b"")

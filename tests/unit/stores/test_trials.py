@@ -76,8 +76,8 @@ def test_trials_on_overlapping_dates_of_the_same_symbol_count(ledger: TrialLedge
         "UPDATE trials SET score = 9",
         "DELETE FROM trials",
         "INSERT OR REPLACE INTO trials SELECT * FROM trials",
-        'REPLACE INTO trials SELECT number + 9, key, symbol, timeframe, start, "end", kind, operation_id, campaign, content_hash, 9, reason, '
-        "recorded_at, 'x', hash FROM trials",
+        'REPLACE INTO trials SELECT number + 9, key, symbol, timeframe, start, "end", kind, operation_id, campaign, content_hash, 9, '
+        "reason, recorded_at, 'x', hash FROM trials",
     ],
 )
 def test_the_file_itself_refuses_to_change_or_forget_a_trial(ledger: TrialLedger, tmp_path: Path, statement: str) -> None:

@@ -1,0 +1,122 @@
+"""From a goal to a verdict, through the real command, backend and processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import ENDED, User
+
+pytestmark = [pytest.mark.process, pytest.mark.torch]
+GOAL = "find a momentum edge in EURUSD"
+QUICK = ("--designer", "offline", "--candidates", "4")
+PHASES = ("designing", "training", "backtesting", "assessing")
+
+
+def artefacts(home: Path) -> dict[str, bytes]:
+    """What a research wrote, without the ids of its operations."""
+    found = {}
+    for folder in ("models", "strategies", "reports"):
+        for path in sorted((home / folder).rglob("*")):
+            if path.is_file():
+                parts = [part for part in path.relative_to(home).parts if not part.startswith("op_")]
+                found["/".join(parts)] = path.read_bytes()
+    return found
+
+
+def same_path_free(result: dict[str, Any]) -> str:
+    """A result without the places where files are."""
+    kept = {name: value for name, value in result.items() if name not in {"files", "model_path", "training", "backtest"}}
+    metrics = (result["backtest"] or {}).get("metrics")
+    return json.dumps([kept, metrics], sort_keys=True)
+
+
+def test_a_goal_ends_with_a_verdict_on_the_screen(user: User) -> None:
+    done = user.run("research", GOAL, *QUICK, "--follow", code=(0, 4))
+    lines = done.stdout.splitlines()
+    assert "Research cycle started!" in lines
+    assert [line for line in lines if line.startswith("Verdict:")]
+    for words in ("not by a language model", "accuracy", "Understood", "Costs per side", "Trials:", "strategy:", "Next:"):
+        assert words in done.stdout
+    if "Backtest, on bars" in done.stdout:
+        assert "buy and hold" in done.stdout
+        assert "always flat" in done.stdout
+    assert "nan" not in done.stdout.lower()
+
+
+def test_two_homes_get_the_same_bytes(user: User, another_user: User) -> None:
+    for one in (user, another_user):
+        one.run("research", GOAL, *QUICK, "--follow", code=(0, 4))
+    assert artefacts(user.home) == artefacts(another_user.home)
+    results = [one.json("ops", "--type", "agent_research")[0]["result_summary"] for one in (user, another_user)]
+    assert same_path_free(results[0]) == same_path_free(results[1])
+
+
+def test_followed_research_as_json_is_one_object_a_line(user: User) -> None:
+    events = user.lines("research", GOAL, *QUICK, "--follow", code=(0, 4))
+    assert events[0]["event"] == "started"
+    assert events[-1]["event"] in {"completed", "failed"}
+    assert {event["event"] for event in events} <= {"started", "progress", "completed", "failed"}
+    phases = {event["operation"]["metadata"]["phase"] for event in events}
+    assert {"designing", "training"} <= phases
+    assert any("child" in event["operation"]["progress"]["context"] for event in events)
+
+
+def test_a_scripted_design_goes_through_all_phases_or_is_refused(user: User) -> None:
+    user.run("research", GOAL, "--designer", "scripted", "--follow", code=(0, 4))
+    cycle = user.json("ops", "--type", "agent_research")[0]
+    assert cycle["metadata"]["design_op_id"]
+    assert cycle["metadata"]["training_op_id"]
+    assert cycle["metadata"]["strategy_name"]
+    assert cycle["result_summary"]["gates"]
+
+
+@pytest.mark.parametrize("phase", PHASES[:3])
+def test_cancel_in_a_phase_ends_parent_and_child_at_once(user: User, phase: str) -> None:
+    """The whole command takes under five seconds; parent and child are cancelled within half a second of the request."""
+    extra = ("--candidates", "200") if phase == "designing" else ("--candidates", "2")
+    started = user.json("research", GOAL, "--designer", "offline", *extra)
+    cycle = user.wait(started["operation_id"], lambda o: o["metadata"]["phase"] == phase and bool(o["progress"]["context"].get("child"))
+                      and o["progress"]["context"]["child"]["status"] == "running" or o["status"] in ENDED)  # fmt: skip
+    if cycle["status"] in ENDED:
+        pytest.fail(f"the cycle ended before {phase} could be cancelled: {cycle['error_message']}")
+    begun = time.monotonic()
+    cancelled = user.json("cancel", cycle["operation_id"])
+    assert time.monotonic() - begun < 5
+    assert cancelled["status"] == "cancelled"
+    child = user.json("status", cycle["progress"]["context"]["child"]["operation_id"])
+    assert child["status"] == "cancelled"
+    assert child["error_message"] == "Parent cancelled"
+    assert not runners_of(user)
+    again = user.json("research", GOAL, "--designer", "offline", "--candidates", "2")
+    user.run("cancel", again["operation_id"])
+
+
+def runners_of(user: User) -> list[int]:
+    """Processes of this backend's fork servers that work for an operation."""
+    workers = user.json("workers")
+    return [worker["pid"] for worker in workers if worker.get("operation_id")]
+
+
+def test_a_killed_backend_comes_back_and_the_cycle_finishes(user: User) -> None:
+    started = user.json("research", GOAL, "--designer", "offline", "--candidates", "12")
+    user.wait(started["operation_id"], lambda o: bool(o["progress"]["context"].get("child")))
+    user.kill_backend()
+    ended = user.wait(started["operation_id"], lambda o: o["status"] in ENDED, seconds=120)
+    assert ended["status"] == "completed" or ended["error"]["code"] == "gate_failed"
+    assert ended["result_summary"]["verdict"]
+
+
+def test_one_cycle_at_a_time(user: User) -> None:
+    started = user.json("research", GOAL, "--designer", "offline", "--candidates", "200")
+    refused = user.run("research", GOAL, "--designer", "offline", code=1)
+    assert "Could not start research: active_cycle_exists" in refused.stderr
+    done = user.run("agent", "cancel")
+    assert "Research cycle cancelled!" in done.stdout
+    assert started["operation_id"] in done.stdout
+    assert os.path.exists(user.home / "ktrdr.db")
