@@ -81,8 +81,8 @@ def test_cancel_in_a_phase_ends_parent_and_child_at_once(user: User, phase: str)
     """The whole command takes under five seconds; parent and child are cancelled within half a second of the request."""
     extra = ("--candidates", "200") if phase == "designing" else ("--candidates", "2")
     started = user.json("research", GOAL, "--designer", "offline", *extra)
-    cycle = user.wait(started["operation_id"], lambda o: o["metadata"]["phase"] == phase and bool(o["progress"]["context"].get("child"))
-                      and o["progress"]["context"]["child"]["status"] == "running" or o["status"] in ENDED)  # fmt: skip
+    cycle = user.wait(started["operation_id"], lambda o: (o["metadata"]["phase"] == phase and bool(o["progress"]["context"].get("child"))
+                      and o["progress"]["context"]["child"]["status"] == "running") or o["status"] in ENDED)  # fmt: skip
     if cycle["status"] in ENDED:
         pytest.fail(f"the cycle ended before {phase} could be cancelled: {cycle['error_message']}")
     begun = time.monotonic()
