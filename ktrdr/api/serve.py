@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -45,6 +46,13 @@ def serve(host: str | None = None, port: int | None = None) -> None:
 async def run(app: FastAPI, settings: Settings, listener: socket.socket, home_id: str) -> None:
     """Answer on a socket, and let the home know where."""
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"))
+
+    def leave(*_: object) -> None:
+        server.should_exit = True
+
+    # The server raises again, when it is done, the signal that ended it; what it finds then must not end us before we have tidied up.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     note = settings.home / "backend.json"
     try:

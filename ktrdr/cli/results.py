@@ -32,8 +32,8 @@ def noun(operation_type: str) -> str:
 def started(operation: Operation) -> list[str]:
     """That it was started, and with which parameters."""
     if operation.operation_type == "agent_research":
-        return ["Research cycle started!", *block([("Operation", operation.operation_id), *parameters(operation)])]
-    return [f"Started {noun(operation.operation_type).lower()}: {operation.operation_id}", *block(parameters(operation))]
+        return ["Research cycle started!", *block([("Operation", operation.operation_id), *parameters(operation.metadata)])]
+    return [f"Started {noun(operation.operation_type).lower()}: {operation.operation_id}", *block(parameters(operation.metadata))]
 
 
 def resumed(operation: Operation) -> list[str]:
@@ -43,14 +43,13 @@ def resumed(operation: Operation) -> list[str]:
         f"Resumed {noun(operation.operation_type).lower()} from checkpoint!",
         *block([
             ("Operation", operation.operation_id), ("Checkpoint", origin.get("checkpoint_id")),
-            ("Resumed from", origin.get("operation_id")), ("Position", origin.get("position")), *parameters(operation),
+            ("Resumed from", origin.get("operation_id")), ("Position", origin.get("position")), *parameters(operation.metadata),
         ]),
     ]  # fmt: skip
 
 
-def parameters(operation: Operation) -> list[tuple[str, object]]:
-    """The parameter block: what is worked on, and every further parameter that fits on a line."""
-    about = operation.metadata
+def parameters(about: JSON) -> list[tuple[str, object]]:
+    """The parameter block from an operation's metadata: what is worked on, and every further parameter that fits on a line."""
     period = f"{about.get('start_date') or 'first bar'} to {about.get('end_date') or 'last bar'} (UTC, end not included)"
     understood = (about.get("understood") or "").removeprefix("Understood as: ")
     pairs: list[tuple[str, object]] = [
@@ -85,7 +84,7 @@ def one_operation(operation: Operation) -> list[str]:
         ("Duration", operation.started_at and duration(operation.duration_seconds)),
         ("Attempt", operation.attempt if operation.attempt > 1 else None),
         ("Checkpoint", checkpoint and f"{checkpoint.checkpoint_id} ({checkpoint.position})"),
-        ("Resumed from", (operation.resumed_from or {}).get("operation_id")), *parameters(operation),
+        ("Resumed from", (operation.resumed_from or {}).get("operation_id")), *parameters(operation.metadata),
         ("Error", operation.error_message), ("Hint", operation.error and operation.error.hint),
     ])  # fmt: skip
     return [*lines, *(f"  Warning: {warning}" for warning in operation.warnings), *summary(operation)]
@@ -241,10 +240,9 @@ def assessed(assessment: JSON | None) -> list[str]:
     ]
 
 
-def dry_run(payload: JSON, check: JSON) -> list[str]:
-    """What a training would be given, and whether it could begin."""
-    given = [(name.replace("_", " ").capitalize(), value) for name, value in payload.items() if name != "strategy"]
-    return ["DRY RUN: nothing is started", *block(given), *validation(check)]
+def dry_run(settled: JSON) -> list[str]:
+    """What would be trained."""
+    return ["DRY RUN: nothing is started", *block(parameters(settled)), "Everything that it needs is there."]
 
 
 def validation(check: JSON) -> list[str]:

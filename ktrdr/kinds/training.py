@@ -12,6 +12,7 @@ from ktrdr.kinds.given import Saver, given_range, given_strategy, read_bars, req
 from ktrdr.models.model import Model
 from ktrdr.operations.job import Drained, Job
 from ktrdr.stores.models import SavedModel
+from ktrdr.strategy.load import load_strategy
 from ktrdr.training.run import learn
 from ktrdr.training.score import detailed_analytics
 from ktrdr.training.state import BatchPosition, FitState
@@ -57,10 +58,17 @@ class Training(Kind):
 
     def metadata(self) -> JSON:
         """What is trained, on what, and how."""
+        how: JSON = {}
+        if self.strategy is not None:
+            settled = load_strategy(self.strategy, self.source or "the given strategy").strategy
+            how = {
+                "features": len(settled.feature_ids), "epochs": settled.training.epochs, "seed": settled.training.seed,
+                "validation_split": settled.training.data_split.validation,
+            }  # fmt: skip
         return {
             "strategy_name": self.strategy_name, "symbol": ", ".join(self.symbols or ()), "timeframe": ", ".join(self.timeframes or ()),
             "start_date": self.start_date, "end_date": self.end_date,
-            "parameters": {"validation_split": self.validation_split, "detailed_analytics": self.detailed_analytics},
+            "parameters": {**how, "detailed_analytics": self.detailed_analytics},
         }  # fmt: skip
 
     def run(self, job: Job, workspace: Workspace) -> JSON:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.errors import Conflict, LostOwnership
 from ktrdr.operations import database
-from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting
+from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting, with_child
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record
 from ktrdr.operations.tables import attempts, operations, steps
 
@@ -306,10 +306,15 @@ class Store(Readings):
 
     async def _wake(self, connection: AsyncConnection, ended: Sequence[str]) -> None:
         """Queue the parents that waited for these."""
-        for child in ended:
-            parent = select(o.parent_operation_id).where(o.operation_id == child).scalar_subquery()
-            woken = update(operations).where(o.operation_id == parent, o.state == State.PARKED)
-            await connection.execute(woken.values(state=State.QUEUED, not_before=None))
+        for child_id in ended:
+            child = (await connection.execute(select(operations).where(o.operation_id == child_id))).one()
+            parked = (o.operation_id == child.parent_operation_id) & (o.state == State.PARKED)
+            parent = (await connection.execute(select(operations).where(parked))).one_or_none()
+            if parent is not None:
+                shown = with_child(record(parent), Waiting.model_validate(parent.waiting), record(child))
+                progress = shown.progress.model_dump(mode="json")
+                woken = update(operations).where(parked).values(state=State.QUEUED, not_before=None, progress=progress)
+                await connection.execute(woken)
 
     async def _end_attempt(self, connection: AsyncConnection, operation_id: str, attempt: int, reason: str) -> None:
         mine = (attempts.c.operation_id == operation_id) & (attempts.c.attempt == attempt)

@@ -13,7 +13,6 @@ from ktrdr.services.operations import OperationsService
 
 JSON = dict[str, Any]
 RESEARCH = "agent_research"
-DEFAULT_GOAL = "find a momentum edge in EURUSD"
 CHILD_KEYS = {
     "designing": "design_op_id", "training": "training_op_id", "backtesting": "backtest_op_id", "assessing": "assessment_op_id",
 }  # fmt: skip
@@ -33,8 +32,7 @@ class Trigger:
 
     def parameters(self) -> JSON:
         """The parameters of the cycle's operation."""
-        given = {name: value for name, value in vars(self).items() if value is not None}
-        return given if self.brief or self.strategy else {**given, "brief": DEFAULT_GOAL}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

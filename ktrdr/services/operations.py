@@ -46,6 +46,10 @@ class OperationsService:
         self._dispatcher.wake()
         return operation
 
+    async def check(self, operation_type: str, parameters: JSON) -> NewOperation:
+        """What `start` would put into the queue; it raises what `start` would."""
+        return await prepared(self._workspace, operation_type, parameters)
+
     async def get(self, operation_id: str) -> Operation:
         """One operation, by its id or an unambiguous part of it."""
         return await self._store.get(await self._store.resolve(operation_id))
@@ -86,14 +90,14 @@ class OperationsService:
         self._dispatcher.wake()
         return await self._store.get(whole)
 
-    async def resume(self, checkpoint_or_operation: str) -> Operation:
+    async def resume(self, checkpoint_or_operation: str, *, idempotency_key: str | None = None) -> Operation:
         """A new operation that goes on where an ended one stopped; by checkpoint id or operation id."""
         before = await self._resumable(checkpoint_or_operation)
         parameters = await self._store.parameters(before.operation_id)
         lineage = {"operation_id": before.operation_id, "checkpoint_id": before.checkpoint.checkpoint_id if before.checkpoint else None}
         # Prepared once already, with the texts as they were then: only the kind's process profile is asked for again.
         kind = KINDS.get(before.operation_type)(**parameters)
-        new = NewOperation(before.operation_type, parameters, kind.metadata(), kind.launch_profile(), resumed_from=lineage)
+        new = NewOperation(before.operation_type, parameters, kind.metadata(), kind.launch_profile(), idempotency_key=idempotency_key, resumed_from=lineage)  # fmt: skip
         operation = await self._store.submit(new)
         self._dispatcher.wake()
         return operation

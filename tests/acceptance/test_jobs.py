@@ -21,7 +21,7 @@ def test_a_bundled_strategy_is_trained_and_backtested(user: User, name: str) -> 
     start, end, test_start, test_end = BUNDLED[name]
     trained = user.run("train", name, "--start", start, "--end", end, "--follow")
     for words in ("Training completed successfully!", "accuracy", "F1", "Epochs"):
-        assert words in trained.stdout, trained.stdout
+        assert words.lower() in trained.stdout.lower(), trained.stdout
     tested = user.run("backtest", name, "--start", test_start, "--end", test_end, "--follow")
     for words in ("Backtesting completed successfully!", "Sharpe", "Total trades", "Win rate", "buy and hold", "Costs"):
         assert words.lower() in tested.stdout.lower(), tested.stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from ktrdr.api.deps import JSON, Answer, Operations, Resumed
+from ktrdr.api.deps import JSON, Answer, IdempotencyKey, Operations, Resumed
 from ktrdr.api.endpoints.operations import resumed
 from ktrdr.operations.model import CheckpointRef, Operation
 
@@ -50,7 +50,7 @@ async def delete_checkpoint(checkpoint_id: str, operations: Operations) -> Answe
 
 
 @router.post("/{checkpoint_id}/resume", status_code=202)
-async def resume_checkpoint(checkpoint_id: str, operations: Operations) -> Resumed:
+async def resume_checkpoint(checkpoint_id: str, operations: Operations, idempotency_key: IdempotencyKey = None) -> Resumed:
     """Start a new operation that goes on from a checkpoint."""
     there = await operations.checkpoint(checkpoint_id)
-    return resumed(await operations.resume(there.operation_id))
+    return resumed(await operations.resume(there.operation_id, idempotency_key=idempotency_key))

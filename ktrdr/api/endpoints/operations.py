@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from ktrdr.api.deps import Answer, Operations, Page, Resumed
+from ktrdr.api.deps import Answer, IdempotencyKey, Operations, Page, Resumed
 from ktrdr.operations.events import Event
 from ktrdr.operations.model import Operation, Status
 from ktrdr.operations.readings import OperationQuery
@@ -101,9 +101,9 @@ async def cancel_operation(
 
 
 @router.post("/{operation_id}/resume", status_code=202)
-async def resume_operation(operation_id: str, operations: Operations) -> Resumed:
+async def resume_operation(operation_id: str, operations: Operations, idempotency_key: IdempotencyKey = None) -> Resumed:
     """Start a new operation that goes on where a failed or cancelled one stopped."""
-    return resumed(await operations.resume(operation_id))
+    return resumed(await operations.resume(operation_id, idempotency_key=idempotency_key))
 
 
 def resumed(operation: Operation) -> Resumed:

@@ -29,6 +29,12 @@ async def start_training(body: Training, operations: Operations, idempotency_key
     return StartedTraining(**answer.model_dump(), task_id=answer.operation_id)
 
 
+@router.post("/trainings/check", tags=["trainings"])
+async def check_training(body: Training, operations: Operations) -> Answer[JSON]:
+    """Check everything a training needs and say what would be trained; nothing is started."""
+    return Answer(data=(await operations.check("training", given(body))).metadata)
+
+
 @router.post("/backtests/start", status_code=202, tags=["backtests"])
 async def start_backtest(body: Backtesting, operations: Operations, idempotency_key: IdempotencyKey = None) -> Started:
     """Backtest a trained strategy on past bars."""

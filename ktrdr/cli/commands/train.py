@@ -35,9 +35,7 @@ def train(
         strategy_argument(strategy), listed(symbols), listed(timeframes), start, end, validation_split, detailed_analytics or None
     )
     if dry_run:
-        check = session.post("/strategies/validate", adapter.strategy)["data"]
-        session.output.answer(
-            {"dry_run": True, **adapter.get_start_payload(), **check}, results.dry_run(adapter.get_start_payload(), check)
-        )
-        raise typer.Exit(0 if check["valid"] else 1)
+        settled = session.post("/trainings/check", adapter.get_start_payload())["data"]
+        session.output.answer({"dry_run": True, **settled}, results.dry_run(settled))
+        raise typer.Exit(0)
     raise typer.Exit(following.start(session, adapter, follow=follow))

@@ -439,10 +439,21 @@ INVALID = {"valid": False, "name": "momentum", "warnings": [], "features": None,
 @pytest.mark.parametrize(("name", "check", "code"), [("valid", VALID, 0), ("invalid", INVALID, 1)])
 def test_validating(name: str, check: JSON, code: int, api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     api.on("POST", "/strategies/validate", Answer(200, {"success": True, "data": check}))
-    dry = screen(api, capsys, "train", "momentum", "--dry-run", "--symbols", "AAPL, SPY", "--start", "2012-01-01")
-    agrees(f"validate_{name}", screen(api, capsys, "validate", "momentum") + screen(api, capsys, "validate", "momentum", "--json") + dry)
+    told = screen(api, capsys, "validate", "momentum")
+    agrees(f"validate_{name}", told + screen(api, capsys, "validate", "momentum", "--json"))
+    assert told.endswith(f"(exit {code})\n")
+
+
+def test_a_dry_run_starts_nothing(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    settled = {"strategy_name": "momentum", "symbol": "AAPL, SPY", "timeframe": "1h", "start_date": "2012-01-01", "end_date": "2014-01-01",
+               "parameters": {"features": 9, "epochs": 20, "seed": 7, "validation_split": 0.15, "detailed_analytics": False}}  # fmt: skip
+    api.on("POST", "/trainings/check", Answer(200, {"success": True, "data": settled}))
+    words = ("train", "momentum", "--dry-run", "--symbols", "AAPL, SPY", "--start", "2012-01-01")
+    told = screen(api, capsys, *words) + screen(api, capsys, *words, "--json")
+    api.on("POST", "/trainings/check", failure(422, "invalid_strategy", "momentum has 1 mistake: line 12: rsy", "ktrdr validate momentum"))
+    agrees("train_dry_run", told + screen(api, capsys, *words))
+    assert [request.body["symbols"] for request in api.heard("POST", "/trainings/check")] == [["AAPL", "SPY"]] * 3
     assert not api.heard("POST", "/trainings/start")
-    assert dry.endswith(f"(exit {code})\n")
 
 
 def test_migrating(api: Api, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
