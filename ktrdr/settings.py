@@ -30,10 +30,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="KTRDR_", frozen=True, extra="ignore")
 
-    home: Path = Field(
-        default_factory=lambda: Path(os.path.expanduser("~")) / ".ktrdr",
-        description="Where bars, models, strategies, logs and the database live.",
-    )
+    home: Path = Field(default_factory=default_home, description="Where bars, models, strategies, logs and the database live.")
     ledger: Path = Field(default_factory=default_ledger, description="The append-only trial ledger.")
     database_url: str | None = Field(None, description="Operations database; default: SQLite in the home.")
     host: str = Field("127.0.0.1", description="Address the backend binds to.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, inspect, text
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from ktrdr.errors import Unavailable
+from ktrdr.errors import Invalid, Unavailable
 from ktrdr.operations.tables import metadata
 
 HEAD = "0001"
@@ -19,17 +19,33 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 async def connect(url: str) -> AsyncEngine:
     """An engine on a database whose tables are as this version needs them; Unavailable if it cannot be used."""
-    engine = create_async_engine(url)
-    if engine.dialect.name == "sqlite":
-        _tune_sqlite(engine)
+    engine = _engine(url)
     try:
         async with engine.connect() as connection:
             await connection.execution_options(ktrdr_write=True)
             async with connection.begin():
+                await lock(connection, "tables")
                 await connection.run_sync(_bring_up_to_date)
     except OperationalError as error:
         await engine.dispose()
         raise Unavailable(f"the operations database {engine.url.render_as_string()} cannot be used: {error.orig}") from None
+    except BaseException:
+        await engine.dispose()
+        raise
+    return engine
+
+
+def _engine(url: str) -> AsyncEngine:
+    try:
+        named = make_url(url)
+        drivers = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite+aiosqlite"}
+        engine = create_async_engine(named.set(drivername=drivers.get(named.drivername, named.drivername)), pool_pre_ping=True)
+    except ArgumentError as error:
+        raise Invalid(f"KTRDR_DATABASE_URL is no database address: {error}", hint="such as postgresql://user@host/ktrdr") from None
+    except ModuleNotFoundError as error:
+        raise Unavailable(f"{url.split(':', maxsplit=1)[0]} needs the package {error.name}", hint="pip install 'ktrdr[postgres]'") from None
+    if engine.dialect.name == "sqlite":
+        _tune_sqlite(engine)
     return engine
 
 
@@ -47,6 +63,12 @@ def _tune_sqlite(engine: AsyncEngine) -> None:
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("ktrdr_write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+async def lock(connection: AsyncConnection, name: str) -> None:
+    """Let one transaction at a time go on from here; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"ktrdr {name}"})
 
 
 def _bring_up_to_date(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 from ktrdr.errors import LostOwnership
@@ -54,10 +55,9 @@ class Dispatcher:
                 if free > 0:
                     for claim in await self._store.claim(profile, free, self._lease):
                         await self._engine.launch(claim)
-            try:
-                await asyncio.wait_for(self._woken.wait(), TICK_SECONDS)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):  # wait_for can swallow a cancel that comes at the same moment
+                    await self._woken.wait()
 
     async def _renew_for_ever(self) -> None:
         while True:

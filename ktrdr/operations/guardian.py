@@ -51,7 +51,9 @@ class Guardian:
         self._writer: asyncio.StreamWriter | None = None
         self._last_word: JSON | None = None
         self._killing: asyncio.TimerHandle | None = None
-        self._cancelled = False
+        self._begun = False
+        """Whether the runner knows what to do; it understands nothing else before."""
+        self._cancelled = self._draining = False
         self._unsaved = False
         self._saved_at = 0.0
 
@@ -60,15 +62,24 @@ class Guardian:
         """Operation and attempt."""
         return self.operation.operation_id, self.operation.attempt
 
+    @property
+    def pid(self) -> int:
+        """Of the runner."""
+        return self._runner.pid
+
     async def watch(self) -> Operation | None:
         """Stay until the process is gone and the row says so; the record, or None if the row is another attempt's."""
         doors = self._doors
         try:
             reader, self._writer = await asyncio.open_connection(sock=self._runner.channel, limit=LONGEST_LINE)
-            if await doors.store.begin(*self.key, pid=self._runner.pid):
-                self.cancel()
+            asked_to_stop = await doors.store.begin(*self.key, pid=self._runner.pid)
             self._tell({"type": "begin", "operation": self.operation.json_dict(), "parameters": self._claim.parameters,
                         "resumed": await self._checkpoint()})  # fmt: skip
+            self._begun = True
+            if asked_to_stop or self._cancelled:
+                self.cancel()
+            elif self._draining:
+                self._tell({"type": "drain"})
             doors.hub.publish(self.operation)
             await self._listen(reader)
             await self._see_off()
@@ -92,6 +103,7 @@ class Guardian:
 
     def drain(self, seconds: float) -> None:
         """Ask the runner to keep what it has and leave."""
+        self._draining = True
         self._tell({"type": "drain"})
         self._kill_after(seconds)
 
@@ -101,7 +113,7 @@ class Guardian:
         self._killing = asyncio.get_running_loop().call_later(seconds, self._runner.kill)
 
     def _tell(self, message: JSON) -> None:
-        if self._writer and not self._writer.is_closing():
+        if self._writer and not self._writer.is_closing() and (self._begun or message["type"] == "begin"):
             self._writer.write(json.dumps(message, allow_nan=False).encode() + b"\n")
 
     async def _checkpoint(self) -> JSON | None:

@@ -16,6 +16,7 @@ from ktrdr.errors import Unavailable
 from ktrdr.log import logger
 
 READY_SECONDS = 60.0
+LEAVE_SECONDS = 1.0
 log = logger(__name__)
 
 
@@ -72,7 +73,7 @@ class Zygote:
     def __init__(self, profile: str, environment: dict[str, str]) -> None:
         self.profile = profile
         self._runners: dict[int, asyncio.Future[int]] = {}
-        self._asked: asyncio.Queue[asyncio.Future[int]] = asyncio.Queue()
+        self._asked: asyncio.Queue[asyncio.Future[tuple[int, asyncio.Future[int]]]] = asyncio.Queue()
         self._lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
@@ -95,12 +96,12 @@ class Zygote:
         await asyncio.wait_for(asyncio.shield(self.ready), READY_SECONDS)
         async with self._lock:
             ours, theirs = socket.socketpair()
-            born: asyncio.Future[int] = self._loop.create_future()
+            born: asyncio.Future[tuple[int, asyncio.Future[int]]] = self._loop.create_future()
             self._asked.put_nowait(born)
             socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
             theirs.close()
-            pid = await born
-        return Runner(pid, ours, self._runners[pid])
+            pid, gone = await born
+        return Runner(pid, ours, gone)
 
     def _hear(self) -> None:
         try:
@@ -115,8 +116,8 @@ class Zygote:
             case "ready":
                 self.ready.set_result(None)
             case "born":
-                self._runners[said["pid"]] = self._loop.create_future()
-                self._asked.get_nowait().set_result(said["pid"])
+                gone = self._runners[said["pid"]] = self._loop.create_future()
+                self._asked.get_nowait().set_result((said["pid"], gone))
             case "gone":
                 self._runners.pop(said["pid"]).set_result(said["status"])
 
@@ -136,11 +137,15 @@ class Zygote:
         self._runners.clear()
 
     def close(self) -> None:
-        """Let it leave; it does when its socket closes."""
+        """Let it leave: it does when its socket closes, unless it is still loading."""
         if self._control.fileno() >= 0:
             self._loop.remove_reader(self._control.fileno())
             self._control.close()
-        self.process.wait(10)
+        try:
+            self.process.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 class ForkLauncher:

@@ -92,8 +92,12 @@ class LocalEngine:
         for profile, most in self._slots.items():
             busy = [key for key, its in self._profiles.items() if its == profile]
             for number in range(most):
-                key = busy[number] if number < len(busy) else None
-                found.append(Slot(f"local-{profile}-{number + 1}", profile, *(key or ())))
+                worker = f"local-{profile}-{number + 1}"
+                if number < len(busy):
+                    guardian = self._guardians.get(busy[number])
+                    found.append(Slot(worker, profile, *busy[number], pid=guardian.pid if guardian else None))
+                else:
+                    found.append(Slot(worker, profile))
         return found
 
     async def close(self, seconds: float = DRAIN_SECONDS) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Self
 from sqlalchemy import Row, Update, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ktrdr.errors import Conflict, LostOwnership
+from ktrdr.errors import Conflict, LostOwnership, NotFound
 from ktrdr.operations import database
 from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting, with_child
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record
@@ -90,11 +90,13 @@ class Store(Readings):
         """
         async with self._writing() as connection:
             if new.idempotency_key is not None:
+                await database.lock(connection, f"key {new.idempotency_key}")
                 before = select(operations).where(o.idempotency_key == new.idempotency_key)
                 row = (await connection.execute(before)).one_or_none()
                 if row is not None:
                     return (await self._records(connection, [row]))[0]
             if limit_active is not None:
+                await database.lock(connection, f"limit {new.operation_type}")
                 alive = select(o.operation_id).where(o.operation_type == new.operation_type, o.state != State.ENDED).order_by(o.created_at)
                 ids = (await connection.execute(alive)).scalars().all()
                 if len(ids) >= limit_active:
@@ -131,7 +133,7 @@ class Store(Readings):
     async def park(self, operation_id: str, attempt: int, new: NewOperation, waiting: Waiting, metadata_key: str | None) -> Operation:
         """Start a child and park its parent, or nothing of both."""
         async with self._writing() as connection:
-            parent = (await connection.execute(select(operations).where(o.operation_id == operation_id).with_for_update())).one()
+            parent = await self._locked(connection, operation_id)
             child = record(await self._insert(connection, new, parent, waiting.step))
             named = waiting.model_copy(update={"operation_id": child.operation_id})
             metadata = {**parent.metadata, metadata_key: child.operation_id} if metadata_key else parent.metadata
@@ -152,6 +154,7 @@ class Store(Readings):
                 .where(o.state == State.QUEUED, o.profile == profile, or_(o.not_before.is_(None), o.not_before <= now))
                 .order_by(o.priority.desc(), o.created_at)
                 .limit(most)
+                .with_for_update(skip_locked=True)
             )
             ids = (await connection.execute(ready)).scalars().all()
             if not ids:
@@ -191,14 +194,14 @@ class Store(Readings):
     async def describe(self, operation_id: str, attempt: int, metadata: JSON) -> None:
         """Add to an operation's metadata."""
         async with self._writing() as connection:
-            before = (await connection.execute(select(o.metadata).where(o.operation_id == operation_id))).scalar_one()
-            await self._own(connection, operation_id, attempt, metadata={**before, **metadata})
+            before = await self._locked(connection, operation_id)
+            await self._own(connection, operation_id, attempt, metadata={**before.metadata, **metadata})
 
     async def warn(self, operation_id: str, attempt: int, text: str) -> None:
         """Add a warning to an operation."""
         async with self._writing() as connection:
-            before = (await connection.execute(select(o.warnings).where(o.operation_id == operation_id))).scalar_one()
-            await self._own(connection, operation_id, attempt, warnings=[*(before or []), text])
+            before = await self._locked(connection, operation_id)
+            await self._own(connection, operation_id, attempt, warnings=[*(before.warnings or []), text])
 
     async def set_checkpoint(self, operation_id: str, attempt: int, ref: CheckpointRef) -> None:
         """Note a checkpoint that is safely on disk; attempts before it no longer count as fruitless."""
@@ -226,7 +229,7 @@ class Store(Readings):
     ) -> Operation:
         """Write the end of an attempt that is the end of its operation; a waiting parent is queued again."""
         async with self._writing() as connection:
-            row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
+            row = await self._locked(connection, operation_id)
             progress = row.progress
             if status is Status.COMPLETED:
                 progress = Progress.model_validate(progress or {}).model_copy(update={"percentage": 100.0}).model_dump(mode="json")
@@ -240,26 +243,27 @@ class Store(Readings):
         return await self.get(operation_id)
 
     async def give_back(self, operation_id: str, attempt: int) -> None:
-        """A drained attempt: the operation waits in the queue and nothing is held against it."""
+        """A drained attempt: the operation waits in the queue and nothing is held against it, unless it is to be cancelled."""
         async with self._writing() as connection:
-            await self._own(connection, operation_id, attempt, state=State.QUEUED, status=Status.PENDING, lease_until=None)
+            row = await self._locked(connection, operation_id)
+            values: JSON = {"state": State.QUEUED, "status": Status.PENDING, "lease_until": None}
+            if row.cancel_requested_at is not None:
+                values |= cancelled(row.cancel_reason)
+            await self._own(connection, operation_id, attempt, **values)
             await self._end_attempt(connection, operation_id, attempt, "drained")
+            if row.cancel_requested_at is not None:
+                await self._wake(connection, [operation_id])
 
     async def lose(self, operation_id: str, attempt: int, reason: str, most_attempts: int, code: str = "worker_lost") -> Operation:
         """An attempt ended without a word: cancelled if that was asked, failed if that happens too often, else queued again."""
         async with self._writing() as connection:
-            row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
+            row = await self._locked(connection, operation_id)
             if row.attempt != attempt or row.state not in LEASED:
                 raise LostOwnership(f"attempt {attempt} no longer owns {operation_id}")
             now = utc_now()
             values: JSON = {"lease_until": None, "fruitless": row.fruitless + 1}
             if row.cancel_requested_at is not None:
-                values |= {
-                    "state": State.ENDED,
-                    "status": Status.CANCELLED,
-                    "completed_at": now,
-                    "error": cancelled_error(row.cancel_reason),
-                }
+                values |= cancelled(row.cancel_reason)
             elif row.fruitless + 1 >= most_attempts:
                 message = f"{reason}; {row.fruitless + 1} attempts ended so without a new checkpoint"
                 error = ErrorRecord(code=code, message=message, hint="the backend's log tells more: ktrdr status shows where it is")
@@ -277,13 +281,15 @@ class Store(Readings):
         """Ask a whole subtree to stop: what has no process ends at once, the rest must be told."""
         now = utc_now()
         async with self._writing() as connection:
-            row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
+            row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no operation {operation_id!r}", hint="ktrdr ops lists them")
             if row.state == State.ENDED:
                 raise Conflict(
                     f"{operation_id} is already {row.status}", hint=f"ktrdr status {operation_id}", details={"status": row.status}
                 )
             below = o.path.startswith(row.path, autoescape=True)
-            tree = (await connection.execute(select(operations).where(below, o.state != State.ENDED))).all()
+            tree = (await connection.execute(select(operations).where(below, o.state != State.ENDED).with_for_update())).all()
             idle = [r.operation_id for r in tree if r.state not in LEASED]
             for each in tree:
                 why = reason if each.operation_id == operation_id else "Parent cancelled"
@@ -292,13 +298,7 @@ class Store(Readings):
                     "cancel_reason": func.coalesce(o.cancel_reason, why),
                 }
                 if each.operation_id in idle:
-                    values |= {
-                        "state": State.ENDED,
-                        "status": Status.CANCELLED,
-                        "completed_at": now,
-                        "waiting": None,
-                        "error": cancelled_error(why),
-                    }
+                    values |= cancelled(why)
                 mine = update(operations).where(o.operation_id == each.operation_id, o.state == each.state, o.attempt == each.attempt)
                 await connection.execute(mine.values(**values))
             await self._wake(connection, idle)
@@ -316,6 +316,10 @@ class Store(Readings):
                 woken = update(operations).where(parked).values(state=State.QUEUED, not_before=None, progress=progress)
                 await connection.execute(woken)
 
+    async def _locked(self, connection: AsyncConnection, operation_id: str) -> Row[Any]:
+        """The row as it is until this transaction ends."""
+        return (await connection.execute(select(operations).where(o.operation_id == operation_id).with_for_update())).one()
+
     async def _end_attempt(self, connection: AsyncConnection, operation_id: str, attempt: int, reason: str) -> None:
         mine = (attempts.c.operation_id == operation_id) & (attempts.c.attempt == attempt)
         await connection.execute(update(attempts).where(mine).values(ended_at=utc_now(), reason=reason[:512]))
@@ -329,6 +333,9 @@ class Store(Readings):
             raise LostOwnership(f"attempt {attempt} no longer owns {operation_id}")
 
 
-def cancelled_error(reason: str | None) -> JSON:
-    """Why an operation was cancelled, as its row says it."""
-    return ErrorRecord(code="cancelled", message=reason or "Cancelled by user").model_dump(mode="json")
+def cancelled(reason: str | None) -> JSON:
+    """The values of a row that is cancelled."""
+    error = ErrorRecord(code="cancelled", message=reason or "Cancelled by user").model_dump(mode="json")
+    return {
+        "state": State.ENDED, "status": Status.CANCELLED, "completed_at": utc_now(), "lease_until": None, "waiting": None, "error": error,
+    }  # fmt: skip

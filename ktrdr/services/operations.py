@@ -94,10 +94,16 @@ class OperationsService:
         """A new operation that goes on where an ended one stopped; by checkpoint id or operation id."""
         before = await self._resumable(checkpoint_or_operation)
         parameters = await self._store.parameters(before.operation_id)
-        lineage = {"operation_id": before.operation_id, "checkpoint_id": before.checkpoint.checkpoint_id if before.checkpoint else None}
+        kept = before.checkpoint
+        lineage = {
+            "operation_id": before.operation_id, "checkpoint_id": kept.checkpoint_id if kept else None,
+            "position": kept.position if kept else None,
+        }  # fmt: skip
         # Prepared once already, with the texts as they were then: only the kind's process profile is asked for again.
         kind = KINDS.get(before.operation_type)(**parameters)
-        new = NewOperation(before.operation_type, parameters, kind.metadata(), kind.launch_profile(), idempotency_key=idempotency_key, resumed_from=lineage)  # fmt: skip
+        new = NewOperation(
+            before.operation_type, parameters, kind.metadata(), kind.launch_profile(), idempotency_key=idempotency_key, resumed_from=lineage
+        )  # fmt: skip
         operation = await self._store.submit(new)
         self._dispatcher.wake()
         return operation

@@ -23,7 +23,7 @@ def test_a_bundled_strategy_is_trained_and_backtested(user: User, name: str) -> 
     for words in ("Training completed successfully!", "accuracy", "F1", "Epochs"):
         assert words.lower() in trained.stdout.lower(), trained.stdout
     tested = user.run("backtest", name, "--start", test_start, "--end", test_end, "--follow")
-    for words in ("Backtesting completed successfully!", "Sharpe", "Total trades", "Win rate", "buy and hold", "Costs"):
+    for words in ("Backtest completed successfully!", "Sharpe", "Total trades", "Win rate", "buy and hold", "Costs"):
         assert words.lower() in tested.stdout.lower(), tested.stdout
 
 

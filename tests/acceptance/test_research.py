@@ -79,8 +79,8 @@ def test_a_scripted_design_goes_through_all_phases_or_is_refused(user: User) -> 
 @pytest.mark.parametrize("phase", PHASES[:3])
 def test_cancel_in_a_phase_ends_parent_and_child_at_once(user: User, phase: str) -> None:
     """The whole command takes under five seconds; parent and child are cancelled within half a second of the request."""
-    extra = ("--candidates", "200") if phase == "designing" else ("--candidates", "2")
-    started = user.json("research", GOAL, "--designer", "offline", *extra)
+    words = (GOAL, "--designer", "offline", "--candidates", "200") if phase == "designing" else ("--strategy", "trend_momentum")
+    started = user.json("research", *words)
     cycle = user.wait(started["operation_id"], lambda o: (o["metadata"]["phase"] == phase and bool(o["progress"]["context"].get("child"))
                       and o["progress"]["context"]["child"]["status"] == "running") or o["status"] in ENDED)  # fmt: skip
     if cycle["status"] in ENDED:

