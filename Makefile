@@ -40,7 +40,7 @@ demo: $(VENV)/.installed ## research "find a momentum edge in EURUSD", offline, 
 
 test: $(VENV)/.installed-dev ## the whole suite, with coverage
 	@$(BIN)/coverage erase
-	$(PYTEST) --cov --cov-report=
+	$(PYTEST) -n 2 --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report --fail-under=80
 	$(BIN)/coverage report --include='ktrdr/strategy/*' --fail-under=90
 
@@ -69,7 +69,7 @@ bench: $(VENV)/.installed .venv-bench/.installed ## measure our claims against p
 	@for f in bench/*.py; do echo "== $$f"; PYTHONPATH=. .venv-bench/bin/python $$f || exit 1; done
 
 faults: $(VENV)/.installed ## measure cancel, crash and recovery times
-	$(BIN)/python -m bench.faults
+	$(BIN)/python -m bench.operations all
 
 up: $(VENV)/.installed ## start the local backend
 	@$(BIN)/ktrdr up

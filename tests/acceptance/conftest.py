@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 
 pytestmark = pytest.mark.process
+UNMEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+"""Coverage is measured by the other suites: here it would only slow every process down."""
 ENDED = {"completed", "failed", "cancelled"}
 
 
@@ -30,7 +33,7 @@ class User:
     @property
     def environment(self) -> dict[str, str]:
         own = {"KTRDR_HOME": str(self.home), "KTRDR_LEDGER": str(self.home.parent / "trials.sqlite"), "KTRDR_PORT": "0", "COLUMNS": "80"}
-        dropped = {"KTRDR_API_URL", "KTRDR_TOKEN", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"}
+        dropped = {"KTRDR_API_URL", "KTRDR_TOKEN", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", *UNMEASURED}
         return {**{k: v for k, v in os.environ.items() if k not in dropped}, **own, **self.extra}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -73,6 +76,27 @@ class User:
             if until(operation):
                 return operation
             assert time.monotonic() < deadline, f"waited {seconds} s in vain; last seen: {operation}\n{self.log()}"
+
+    def record(self, operation_id: str) -> dict[str, Any]:
+        """An operation, asked for over HTTP: quicker than a command."""
+        with urllib.request.urlopen(f"{self.backend()['url']}/api/v1/operations/{operation_id}", timeout=30) as response:
+            found: dict[str, Any] = json.load(response)["data"]
+        return found
+
+    def cancel(self, operation_id: str) -> dict[str, Any]:
+        """Cancel over HTTP, for what is over soon; the record in the answer."""
+        url = f"{self.backend()['url']}/api/v1/operations/{operation_id}"
+        with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=30) as response:
+            found: dict[str, Any] = json.load(response)["data"]
+        return found
+
+    def catch(self, operation_id: str, until: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
+        """Look very often until an operation is as wanted, for what is over soon."""
+        deadline = time.monotonic() + seconds
+        while not until(operation := self.record(operation_id)):
+            assert time.monotonic() < deadline, f"waited {seconds} s in vain; last seen: {operation}\n{self.log()}"
+            time.sleep(0.01)
+        return operation
 
     def kill_backend(self) -> None:
         os.kill(self.backend()["pid"], signal.SIGKILL)

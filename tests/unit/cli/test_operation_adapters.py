@@ -55,7 +55,7 @@ def test_a_resumed_operation_is_called_what_it_is() -> None:
     assert adapter.noun == "Backtest"
 
 
-@pytest.mark.parametrize("adapter", {type(adapter) for adapter, *_ in ADAPTERS}, ids=lambda adapter: adapter.__name__)
+@pytest.mark.parametrize("adapter", dict.fromkeys(type(adapter) for adapter, *_ in ADAPTERS), ids=lambda adapter: adapter.__name__)
 def test_an_adapter_has_the_four_methods_and_no_other(adapter: type[OperationAdapter]) -> None:
     own = {name for name, _ in inspect.getmembers(adapter, inspect.isfunction) if not name.startswith("_")}
     assert own == METHODS

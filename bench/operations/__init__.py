@@ -1,0 +1,1 @@
+"""Measurements of operations: cancel, crash, recovery, listing, progress, start."""

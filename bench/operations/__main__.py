@@ -1,0 +1,31 @@
+"""`python -m bench.operations [cancel|kill|listing|progress|start|all] [--samples N]`: measure, and end with 1 where a claim fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from bench.operations import cancel, kill, listing, progress, start
+
+FULL = {
+    "start": lambda n: start.measure(n or 10),
+    "listing": lambda n: listing.measure(requests=n or 200),
+    "progress": lambda n: progress.measure(n or 200),
+    "cancel": lambda n: cancel.measure(n or 500),
+    "kill": lambda n: kill.measure(n or 200),
+}
+
+
+def main() -> int:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m bench.operations", description="Measure operations under fire.")
+    parser.add_argument("what", nargs="?", default="all", choices=[*FULL, "all"])
+    parser.add_argument("--samples", type=int, help="instead of the full count")
+    given = parser.parse_args()
+    names = list(FULL) if given.what == "all" else [given.what]
+    held = [FULL[name](given.samples) for name in names]
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

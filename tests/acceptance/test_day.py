@@ -1,0 +1,161 @@
+"""A user's day, in one sitting each; older spellings; Ctrl+C at a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.acceptance.conftest import ENDED, User
+from tests.conftest import ROOT
+
+pytestmark = [pytest.mark.process, pytest.mark.torch]
+LONG = ("--start", "2008-01-01", "--end", "2016-01-01")
+SHORT = ("--start", "2015-01-01", "--end", "2015-06-01")
+
+
+def test_a_day_from_training_to_a_resumed_one(user: User) -> None:
+    trained = user.json("train", "momentum", *SHORT)["operation_id"]
+    user.wait(trained, lambda o: o["status"] == "completed")
+    tested = user.json("backtest", "momentum", "--start", "2015-06-01", "--end", "2015-12-01")["operation_id"]
+    followed = user.run("follow", tested)
+    assert "Operation completed successfully!" in followed.stdout
+    assert {row["operation_id"] for row in user.json("ops")} == {trained, tested}
+    assert user.json("status")["operations"]["completed"] == 2
+    research = user.json("research", "test strategy")["operation_id"]
+    assert user.json("cancel", research)["status"] == "cancelled"
+    long = user.json("train", "momentum", *LONG)["operation_id"]
+    user.wait(long, lambda o: o["checkpoint"] is not None)
+    user.run("cancel", long)
+    checkpoint = user.json("list", "checkpoints")[0]["checkpoint_id"]
+    resumed = user.json("resume", checkpoint)
+    assert resumed["operation_type"] == "training"
+    record = user.wait(resumed["operation_id"], lambda o: o["status"] in ENDED)
+    assert record["resumed_from"]["operation_id"] == long
+    assert record["status"] == "completed"
+    if shutil.which("jq"):
+        table = user.run("ops", "--json").stdout
+        names = subprocess.run(["jq", "-r", ".[].operation_type"], input=table, capture_output=True, text=True, check=True).stdout.split()
+        assert sorted(names) == ["agent_research", "backtesting", "training", "training", "training"]
+
+
+def test_the_asked_shell_script(user: User) -> None:
+    """Trigger, cancel while it designs, cancel again, trigger again, cancel through the command."""
+    user.extra["KTRDR_DESIGN_CANDIDATES"] = "500"
+    triggered = user.json("agent", "trigger")
+    cycle = triggered["operation_id"]
+    user.wait(cycle, lambda o: o["metadata"]["phase"] == "designing" and o["status"] == "running")
+    cancelled = user.json("agent", "cancel")
+    assert (cancelled["success"], cancelled["operation_id"]) == (True, cycle)
+    assert user.json("status", cycle)["status"] == "cancelled"
+    again = user.run("agent", "cancel", code=1)
+    assert "No active research cycle to cancel" in again.stderr
+    second = user.json("agent", "trigger")["operation_id"]
+    assert second != cycle
+    assert "Research cycle cancelled!" in user.run("agent", "cancel").stdout
+    assert user.json("agent", "status")["status"] == "idle"
+    assert {row["status"] for row in user.json("ops")} == {"cancelled"}
+
+
+def test_older_spellings_do_what_they_did(user: User) -> None:
+    shutil.copy(ROOT / "ktrdr" / "sample" / "strategies" / "momentum.yaml", user.folder / "mine.yaml")
+    for words in (("models", "train", "mine.yaml", "EURUSD", "1h"), ("model", "train", "mine.yaml")):
+        done = user.run(*words, "--start-date", "2015-01-01", "--end-date", "2015-06-01")
+        assert "Training completed successfully!" in done.stdout
+    done = user.run("backtest", "run", "momentum", "--start-date", "2015-06-01", "--end-date", "2015-09-01")
+    assert "Backtest completed successfully!" in done.stdout
+    listed = json.loads(user.run("operations", "list", "--json").stdout)
+    assert len(listed) == 3
+    assert listed[0]["operation_id"] in user.run("operations", "status", listed[0]["operation_id"]).stdout
+    assert user.run("operations", "cancel", listed[0]["operation_id"], code=1).stderr
+    begun = time.monotonic()
+    triggered = user.json("agent", "trigger")
+    assert time.monotonic() - begun < 5
+    assert user.json("agent", "status")["operation_id"] == triggered["operation_id"]
+    assert "No language model" in user.run("agent", "budget").stdout
+    user.run("agent", "cancel")
+    assert user.run("backtest", "run", "momentum", "--start-date", "2030-01-01", "--end-date", "2031-01-01", code=1).stderr
+
+
+class Terminal:
+    """A command at a terminal of its own."""
+
+    def __init__(self, user: User, *words: str) -> None:
+        self.process, self._screen = pty.fork()
+        if self.process == 0:
+            os.chdir(user.folder)
+            os.execve(sys.executable, [sys.executable, "-m", "ktrdr.cli", *words], {**user.environment, "TERM": "xterm"})
+        self.seen = ""
+
+    def until(self, text: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < deadline, self.seen
+            if select.select([self._screen], [], [], 0.1)[0]:
+                try:
+                    self.seen += os.read(self._screen, 65_536).decode(errors="replace")
+                except OSError:
+                    raise AssertionError(f"it ended without {text!r}:\n{self.seen}") from None
+
+    def press_ctrl_c(self) -> None:
+        os.write(self._screen, b"\x03")
+
+    def end(self, seconds: float = 20) -> int:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if select.select([self._screen], [], [], 0.05)[0]:
+                try:
+                    self.seen += os.read(self._screen, 65_536).decode(errors="replace")
+                except OSError:
+                    pass
+            pid, status = os.waitpid(self.process, os.WNOHANG)
+            if pid:
+                os.close(self._screen)
+                return os.waitstatus_to_exitcode(status)
+        os.kill(self.process, signal.SIGKILL)
+        raise AssertionError(f"it did not end:\n{self.seen}")
+
+
+FOLLOWED = {
+    "train": (("train", "momentum", *LONG, "--follow"), "Epoch", "Training"),
+    "research": (("research", "momentum in EURUSD", "--candidates", "500", "--follow"), "Candidate", "Research"),
+    "load": (("data", "load", "MADE", "--timeframe", "1m", "--mode", "full", "--provider", "synthetic", "--start", "2000-01-01", "--end",
+              "2020-01-01"), "MADE 1m", "Data load"),
+    "dummy": (("dummy", "start", "--duration", "60", "--iterations", "600"), "Iteration", "Dummy"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_ctrl_c_at_a_terminal_cancels_what_it_started(user: User, name: str) -> None:
+    words, sign, noun = FOLLOWED[name]
+    terminal = Terminal(user, *words)
+    terminal.until(sign)
+    terminal.press_ctrl_c()
+    assert terminal.end() == 130, terminal.seen
+    assert f"{noun} cancellation sent successfully" in terminal.seen
+    assert user.json("ops")[0]["status"] == "cancelled"
+    assert not [worker for worker in user.json("workers") if worker["operation_id"]]
+
+
+def test_ctrl_c_on_follow_leaves_the_operation_alone(user: User) -> None:
+    started = user.json("train", "momentum", *LONG)["operation_id"]
+    terminal = Terminal(user, "follow", started)
+    terminal.until("Epoch")
+    terminal.press_ctrl_c()
+    assert terminal.end() == 0, terminal.seen
+    assert "Detached from operation" in terminal.seen
+    assert user.json("status", started)["status"] == "running"
+    user.run("cancel", started)
+    resumed = Terminal(user, "resume", started, "--follow")
+    resumed.until("Epoch")
+    resumed.press_ctrl_c()
+    assert resumed.end() == 130, resumed.seen
+    assert user.json("ops")[0]["status"] == "cancelled"
