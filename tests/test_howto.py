@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 
 GUIDE = ROOT / "docs" / "howto" / "add-an-operation.md"
-BLOCK = re.compile(r'^```python (file|append|insert)=(\S+)(?: after="(.*)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^```(?:python|text) (file|append|insert)=(\S+)(?: after="(.*)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.process

@@ -20,18 +20,19 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 async def connect(url: str) -> AsyncEngine:
     """An engine on a database whose tables are as this version needs them; Unavailable if it cannot be used."""
     engine = _engine(url)
+    ready = False
     try:
         async with engine.connect() as connection:
             await connection.execution_options(ktrdr_write=True)
             async with connection.begin():
                 await lock(connection, "tables")
                 await connection.run_sync(_bring_up_to_date)
+        ready = True
     except OperationalError as error:
-        await engine.dispose()
         raise Unavailable(f"the operations database {engine.url.render_as_string()} cannot be used: {error.orig}") from None
-    except BaseException:
-        await engine.dispose()
-        raise
+    finally:
+        if not ready:
+            await engine.dispose()
     return engine
 
 

@@ -42,5 +42,5 @@ class Engine(Protocol):
     def slots(self) -> list[Slot]:
         """All places, with what runs in them."""
 
-    async def close(self, seconds: float) -> None:
+    async def close(self) -> None:
         """Drain every attempt, and kill what has not left in time."""

@@ -97,9 +97,10 @@ class Guardian:
 
     def cancel(self) -> None:
         """Ask the runner to stop, and kill it when its time of grace is over."""
-        self._cancelled = True
+        if not self._cancelled:
+            self._cancelled = True
+            self._kill_after(self._doors.grace)
         self._tell({"type": "cancel"})
-        self._kill_after(self._doors.grace)
 
     def drain(self, seconds: float) -> None:
         """Ask the runner to keep what it has and leave."""

@@ -117,7 +117,9 @@ class Zygote:
                 self.ready.set_result(None)
             case "born":
                 gone = self._runners[said["pid"]] = self._loop.create_future()
-                self._asked.get_nowait().set_result((said["pid"], gone))
+                asked = self._asked.get_nowait()
+                if not asked.cancelled():  # else nobody wants it any more; it leaves when its socket is closed
+                    asked.set_result((said["pid"], gone))
             case "gone":
                 self._runners.pop(said["pid"]).set_result(said["status"])
 
@@ -130,7 +132,8 @@ class Zygote:
         if not self.ready.done():
             self.ready.set_exception(error)
         for born in waiting:
-            born.set_exception(error)
+            if not born.done():
+                born.set_exception(error)
         for pid, gone in self._runners.items():
             Runner(pid, self._control, gone).kill()
             gone.set_result(-signal.SIGKILL)

@@ -30,6 +30,7 @@ class LocalEngine:
         self._guardians: dict[tuple[str, int], Guardian] = {}
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._profiles: dict[tuple[str, int], str] = {}
+        self._given_up: set[tuple[str, int]] = set()
         self._dropping: asyncio.TimerHandle | None = None
 
     def capacity(self) -> dict[str, int]:
@@ -48,6 +49,10 @@ class LocalEngine:
         try:
             try:
                 runner = await self._launcher.launch(claim.profile)
+            except asyncio.CancelledError:  # told to stop before there was a process
+                await doors.store.give_back(*key)
+                doors.hub.publish(await doors.store.get(key[0]))
+                return
             except (OSError, KtrdrError) as error:
                 log.error("launch failed", operation_id=key[0], reason=str(error))
                 doors.hub.publish(await doors.store.lose(*key, f"no process could be started: {error}", doors.most_attempts))
@@ -62,6 +67,7 @@ class LocalEngine:
             self._guardians.pop(key, None)
             self._profiles.pop(key, None)
             self._tasks.pop(key, None)
+            self._given_up.discard(key)
             self._drop_torch_later()
             self._on_end()
 
@@ -69,12 +75,20 @@ class LocalEngine:
         """Tell an attempt to stop or to give its slot back."""
         guardian = self._guardians.get((operation_id, attempt))
         if guardian is None:
-            return False
+            return self._stop_launch((operation_id, attempt))
         if signal == "cancel":
             guardian.cancel()
         else:
             guardian.drain(DRAIN_SECONDS)
         return True
+
+    def _stop_launch(self, key: tuple[str, int]) -> bool:
+        """Give up an attempt that has no process yet; once, for its end is being written then."""
+        launching = self._tasks.get(key)
+        if launching is not None and key not in self._given_up:
+            self._given_up.add(key)
+            launching.cancel()
+        return launching is not None
 
     async def gone(self, operation_id: str, attempt: int) -> None:
         """Return when an attempt has left."""
@@ -100,14 +114,14 @@ class LocalEngine:
                     found.append(Slot(worker, profile))
         return found
 
-    async def close(self, seconds: float = DRAIN_SECONDS) -> None:
+    async def close(self) -> None:
         """Drain all attempts; what stays longer is killed, and goes on from its checkpoint another time."""
         if self._dropping:
             self._dropping.cancel()
-        for guardian in list(self._guardians.values()):
-            guardian.drain(seconds)
+        for key in self.running():
+            self.signal(*key, "drain")
         if self._tasks:
-            await asyncio.wait(list(self._tasks.values()), timeout=seconds + 5)
+            await asyncio.wait(list(self._tasks.values()), timeout=DRAIN_SECONDS + 5)
         await self._launcher.close()
 
     def _drop_torch_later(self) -> None:

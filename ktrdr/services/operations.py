@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from ktrdr.operations.store import NewOperation, Store
 
 JSON = dict[str, Any]
 CANCELLED_BY_USER = "Cancelled by user"
+AGAIN_SECONDS = 0.005
 RESUMABLE = (Status.FAILED, Status.CANCELLED)
 
 
@@ -80,15 +82,24 @@ class OperationsService:
         """
         whole = await self._store.resolve(operation_id)
         outcome = await self._store.cancel(whole, reason or CANCELLED_BY_USER)
-        for attempt in outcome.running:
-            self._engine.signal(*attempt, "cancel")
+        for told, attempt in outcome.running:
+            self._engine.signal(told, attempt, "cancel")
         for ended in outcome.ended:
             self._hub.publish(await self._store.get(ended))
-        if outcome.running:
-            leaving = [asyncio.ensure_future(self._engine.gone(*attempt)) for attempt in outcome.running]
-            await asyncio.wait(leaving, timeout=wait)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                for told, attempt in outcome.running:
+                    await self._left(told, attempt)
         self._dispatcher.wake()
         return await self._store.get(whole)
+
+    async def _left(self, operation_id: str, attempt: int) -> None:
+        """Return when an attempt that was told to stop has left; one that was being claimed at that moment is told again."""
+        await self._engine.gone(operation_id, attempt)
+        while not (await self._store.get(operation_id)).status.ended:
+            await asyncio.sleep(AGAIN_SECONDS)
+            self._engine.signal(operation_id, attempt, "cancel")
+            await self._engine.gone(operation_id, attempt)
 
     async def resume(self, checkpoint_or_operation: str, *, idempotency_key: str | None = None) -> Operation:
         """A new operation that goes on where an ended one stopped; by checkpoint id or operation id."""
