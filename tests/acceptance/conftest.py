@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
+
 pytestmark = pytest.mark.process
 UNMEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 """Coverage is measured by the other suites: here it would only slow every process down."""
@@ -97,6 +99,13 @@ class User:
             assert time.monotonic() < deadline, f"waited {seconds} s in vain; last seen: {operation}\n{self.log()}"
             time.sleep(0.01)
         return operation
+
+    def slow_strategy(self, epochs: int = 60) -> str:
+        """The file of a strategy that trains for a while on any machine."""
+        text = (ROOT / "ktrdr" / "sample" / "strategies" / "momentum.yaml").read_text(encoding="utf-8")
+        path = self.folder / "slow.yaml"
+        path.write_text(text.replace("name: momentum", "name: slow").replace("epochs: 20", f"epochs: {epochs}"), encoding="utf-8")
+        return str(path)
 
     def kill_backend(self) -> None:
         os.kill(self.backend()["pid"], signal.SIGKILL)

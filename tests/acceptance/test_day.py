@@ -32,7 +32,7 @@ def test_a_day_from_training_to_a_resumed_one(user: User) -> None:
     assert user.json("status")["operations"]["completed"] == 2
     research = user.json("research", "test strategy")["operation_id"]
     assert user.json("cancel", research)["status"] == "cancelled"
-    long = user.json("train", "momentum", *LONG)["operation_id"]
+    long = user.json("train", user.slow_strategy(), *LONG)["operation_id"]
     user.wait(long, lambda o: o["checkpoint"] is not None)
     user.run("cancel", long)
     checkpoint = user.json("list", "checkpoints")[0]["checkpoint_id"]
@@ -125,7 +125,7 @@ class Terminal:
 
 
 FOLLOWED = {
-    "train": (("train", "momentum", *LONG, "--follow"), "Epoch", "Training"),
+    "train": (("train", "slow.yaml", *LONG, "--follow"), "Epoch", "Training"),
     "research": (("research", "momentum in EURUSD", "--candidates", "500", "--follow"), "Candidate", "Research"),
     "load": (("data", "load", "MADE", "--timeframe", "1m", "--mode", "full", "--provider", "synthetic", "--start", "2000-01-01", "--end",
               "2020-01-01"), "MADE 1m", "Data load"),
@@ -136,6 +136,7 @@ FOLLOWED = {
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_ctrl_c_at_a_terminal_cancels_what_it_started(user: User, name: str) -> None:
     words, sign, noun = FOLLOWED[name]
+    user.slow_strategy(400)
     terminal = Terminal(user, *words)
     terminal.until(sign)
     terminal.press_ctrl_c()
@@ -146,7 +147,7 @@ def test_ctrl_c_at_a_terminal_cancels_what_it_started(user: User, name: str) -> 
 
 
 def test_ctrl_c_on_follow_leaves_the_operation_alone(user: User) -> None:
-    started = user.json("train", "momentum", *LONG)["operation_id"]
+    started = user.json("train", user.slow_strategy(400), *LONG)["operation_id"]
     terminal = Terminal(user, "follow", started)
     terminal.until("Epoch")
     terminal.press_ctrl_c()

@@ -46,7 +46,7 @@ def test_a_strategy_that_was_never_trained_names_the_command_that_trains_it(user
 
 def test_a_cancelled_training_is_resumed_and_equals_one_that_was_not(user: User) -> None:
     """The resumed model's files are the same, byte for byte."""
-    words = ("train", "momentum", "--start", "2008-01-01", "--end", "2015-01-01")
+    words = ("train", user.slow_strategy(), "--start", "2008-01-01", "--end", "2015-01-01")
     whole = user.lines(*words, "--follow")[-1]["operation"]["result_summary"]
     started = user.json(*words)
     user.wait(started["operation_id"], lambda o: o["checkpoint"] is not None or o["status"] in ENDED)
@@ -62,7 +62,7 @@ def test_a_cancelled_training_is_resumed_and_equals_one_that_was_not(user: User)
 
 
 def test_a_killed_backend_goes_on_with_a_training_from_its_checkpoint(user: User) -> None:
-    started = user.json("train", "momentum", "--start", "2008-01-01", "--end", "2015-01-01")
+    started = user.json("train", user.slow_strategy(), "--start", "2008-01-01", "--end", "2015-01-01")
     user.wait(started["operation_id"], lambda o: o["checkpoint"] is not None or o["status"] in ENDED)
     user.kill_backend()
     ended = user.wait(started["operation_id"], lambda o: o["status"] in ENDED)

@@ -89,6 +89,8 @@ def test_cancel_in_a_phase_ends_parent_and_child_at_once(user: User, phase: str)
         "start: 2017-01-01, end: 2019-01-01", "start: 2010-01-01, end: 2018-12-01"
     )
     long = re.sub(r"start_date: .*\n  end_date: .*", "start_date: 2007-02-01\n  end_date: 2010-01-01", long)
+    if phase == "training":
+        long = long.replace("epochs: 20", "epochs: 400")
     (user.home / "strategies" / "long_one.yaml").write_text(long, encoding="utf-8")
     words = (GOAL, "--designer", "offline", "--candidates", "200") if phase == "designing" else ("--strategy", "long_one")
     started = user.json("research", *words)
