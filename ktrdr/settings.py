@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -33,17 +33,23 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=default_home, description="Where bars, models, strategies, logs and the database live.")
     ledger: Path = Field(default_factory=default_ledger, description="The append-only trial ledger.")
     database_url: str | None = Field(None, description="Operations database; default: SQLite in the home.")
-    host: str = Field("127.0.0.1", description="Address the backend binds to.")
+    host: str = Field("127.0.0.1", description="Address the backend binds to; any but this machine's own needs a token.")
+    token: SecretStr | None = Field(None, min_length=16, description="Who calls the backend must say it; commands send it.")
     port: int = Field(8000, ge=0, le=65535, description="Port of the backend; 0 takes any free one.")
     api_url: str | None = Field(None, description="A backend to talk to; naming one turns auto-start off.")
     light_slots: int = Field(4, ge=1, description="Light operations (data, design, assessment) at once.")
     torch_slots: int = Field(default_factory=default_cpu_slots, ge=1, description="Trainings and backtests at once.")
+    running_limits: dict[str, int] = Field(default_factory=dict, description='Most running at once of a type, such as {"training": 1}.')
+    running_limit: int | None = Field(None, ge=1, description="Most running at once of all types together.")
+    runner_memory_mb: int | None = Field(None, ge=64, description="Memory one runner may take; more ends it as out of memory.")
     idle_minutes: float = Field(30.0, gt=0, description="The local backend leaves after so long without work or callers.")
     lease_seconds: float = Field(20.0, gt=0, description="An attempt not renewed for so long is lost.")
     renew_seconds: float = Field(5.0, gt=0, description="How often a guardian renews its lease.")
     cancel_grace_seconds: float = Field(0.05, ge=0, description="Time a runner has to end by itself before it is killed.")
     max_attempts: int = Field(3, ge=1, description="Attempts without checkpoint progress before an operation fails.")
     checkpoint_seconds: float = Field(60.0, ge=0, description="Least time between two training checkpoints.")
+    checkpoint_days: float = Field(30.0, gt=0, description="The checkpoint of an operation that ended early is kept so long.")
+    history_days: float = Field(7.0, gt=0, description="What happened to operations that have ended is kept so long.")
     log_level: str = Field("INFO", description="Least severe log line that is kept.")
     research_limit: int = Field(1, ge=1, description="Research cycles at once.")
     design_candidates: int = Field(64, ge=1, description="Candidates the offline designer tries in a cycle.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,8 @@ from ktrdr.operations.local import LocalEngine
 from ktrdr.operations.model import Operation
 from ktrdr.operations.store import NewOperation, Store
 from ktrdr.services.agent import AgentService
+from ktrdr.services.figures import OperationFigures
+from ktrdr.services.housekeeping import tidy_for_ever
 from ktrdr.services.operations import OperationsService, prepared
 from ktrdr.settings import Settings
 from ktrdr.stores.bars import BarStore
@@ -64,9 +67,11 @@ def workspace(settings: Settings) -> Workspace:
 
 def runner_environment(settings: Settings) -> dict[str, str]:
     """What runner processes find in their environment: these settings, caches in the home, one thread each."""
-    given = {f"KTRDR_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None}
+    values = settings.model_dump(mode="json", exclude={"token"}, exclude_none=True)
+    given = {f"KTRDR_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
     own = {"NUMBA_CACHE_DIR": str(settings.folder("cache")), **dict.fromkeys(ONE_THREAD, "1")}
-    return {**os.environ, **given, **own}
+    inherited = {name: value for name, value in os.environ.items() if name != "KTRDR_TOKEN"}
+    return {**inherited, **given, **own}
 
 
 @asynccontextmanager
@@ -75,7 +80,8 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
     ports = workspace(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
     store = await Store.open(settings.operations_url)
-    hub = Hub()
+    figures = OperationFigures()
+    hub = Hub(on_end=figures.ended)
 
     async def append_trial(operation: Operation, step_key: str, fields: dict[str, Any]) -> int:
         own = {"key": f"{operation.operation_id}: {step_key}", "operation_id": operation.operation_id}
@@ -86,16 +92,21 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
         return await prepared(ports, operation_type, parameters)
 
     doors = Doors(
-        store, hub, {"append_trial": append_trial}, start_child, settings.cancel_grace_seconds, settings.max_attempts
+        store, hub, {"append_trial": append_trial}, start_child, ports.checkpoints.delete,
+        settings.cancel_grace_seconds, settings.max_attempts,
     )  # fmt: skip
     slots = {"light": settings.light_slots, "torch": settings.torch_slots}
     engine = LocalEngine(slots, launcher(runner_environment(settings)), doors, on_end=lambda: dispatcher.wake())  # noqa: PLW0108  (it is made below)
     dispatcher = Dispatcher(store, engine, hub, settings)
-    operations = OperationsService(store, engine, dispatcher, hub, ports)
+    operations = OperationsService(store, engine, dispatcher, hub, workspace=ports, figures=figures)
+    housekeeping: asyncio.Task[None] | None = None
     try:
         await dispatcher.start()
+        housekeeping = asyncio.create_task(tidy_for_ever(store, ports.checkpoints, settings), name="housekeeping")
         yield Backend(settings, ports, operations, AgentService(operations, ports))
     finally:
+        if housekeeping:
+            housekeeping.cancel()
         await dispatcher.stop()
         await engine.close()
         await store.close()

@@ -23,7 +23,7 @@ async def fill(url: str, ended: int, pending: int) -> None:
     store = await Store.open(url)
     for number in range(ended):
         operation = await store.submit(NewOperation("dummy", {"duration": 1.0}, {"symbol": "EURUSD", "parameters": {"n": number}}))
-        await store.claim("light", 1, timedelta(seconds=20))
+        await store.claim("light", 1, timedelta(seconds=20), "bench")
         await store.finish(operation.operation_id, 1, Status.COMPLETED, {"iterations": 1})
     for _ in range(pending):
         await store.submit(NewOperation("dummy", {"duration": 1.0}, profile="none"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -38,6 +39,7 @@ def create_app(settings: Settings, home_id: str) -> FastAPI:
     )  # fmt: skip
     app.state.home_id = home_id
     app.state.last_request = time.monotonic()
+    app.state.token = settings.token.get_secret_value() if settings.token else None
     errors.install(app)
     routes = APIRouter(prefix=PREFIX)
     for part in (operations, checkpoints, starts, data, strategies, agent, system):
@@ -48,10 +50,15 @@ def create_app(settings: Settings, home_id: str) -> FastAPI:
 
 
 async def guard(request: Request, call_next: Next) -> Response:
-    """Refuse what a web page of somebody else could send to this machine, and bodies that are too large."""
+    """Refuse who lacks the token, what a web page of somebody else could send to this machine, and bodies that are too large."""
     request.app.state.last_request = time.monotonic()
+    token = request.app.state.token
+    if token is not None:
+        said = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not secrets.compare_digest(said.encode(), token.encode()):
+            return errors.envelope(401, "wrong_token", "this backend wants its token", "set KTRDR_TOKEN to the one it was started with")
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname
-    if host not in HERE:
+    if token is None and host not in HERE:  # whoever knows the token has not been sent here by a foreign page
         return errors.envelope(403, "wrong_host", f"this backend answers for this machine, not for {host!r}", "use http://localhost")
     origin = request.headers.get("origin")
     if origin and request.method not in SAFE and urlsplit(origin).netloc != request.headers.get("host"):

@@ -37,8 +37,9 @@ def serve(host: str | None = None, port: int | None = None) -> None:
     settings = Settings()
     configure(settings.log_level)
     address = host or settings.host
-    if address not in LOOPBACK:
-        raise Invalid(f"{address} is not this machine alone", hint="serve on 127.0.0.1, the default; others could do anything here")
+    if address not in LOOPBACK and settings.token is None:
+        hint = "set KTRDR_TOKEN to a secret of at least 16 characters, here and where commands are typed; or serve on 127.0.0.1"
+        raise Invalid(f"others than this machine can reach {address}, and anybody could do anything here without a token", hint=hint)
     with owned(settings.home) as home_id, bound(address, port if port is not None else settings.port, firm=port is not None) as listener:
         asyncio.run(run(create_app(settings, home_id), settings, listener, home_id))
 
@@ -60,7 +61,8 @@ async def run(app: FastAPI, settings: Settings, listener: socket.socket, home_id
             await asyncio.sleep(0.01)
         if server.started:
             host, port = listener.getsockname()[:2]
-            url = f"http://{'[::1]' if ':' in host else host}:{port}"
+            near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  (compared, not bound)
+            url = f"http://{near}:{port}"
             write_note(note, {"url": url, "pid": os.getpid(), "version": ktrdr.__version__, "home_id": home_id})
             log.info("backend serves", url=url, home=str(settings.home), pid=os.getpid())
             await leave_when_idle(app, settings, server, serving)

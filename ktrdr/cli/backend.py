@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,13 +118,27 @@ def probe(url: str) -> JSON | None:
     # A proxy of the environment must not come between us and this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}) if is_here(url) else urllib.request.ProxyHandler())
     try:
-        with opener.open(f"{url}/health", timeout=PROBE_SECONDS) as response:
+        asked = urllib.request.Request(f"{url}/health", headers=credentials())  # noqa: S310  (the address is a backend of ours)
+        with opener.open(asked, timeout=PROBE_SECONDS) as response:
             health = json.load(response)
+    except urllib.error.HTTPError as error:
+        if error.code == 401:
+            raise Unavailable(f"the backend at {url.removesuffix('/api/v1')} wants its token", hint="set KTRDR_TOKEN") from None
+        with error, suppress(OSError, ValueError):
+            health = json.load(error)  # it is there, and not well
+            return health if isinstance(health, dict) and "home_id" in health else None
+        return None
     except (OSError, ValueError):
         return None
     if not isinstance(health, dict):
         return None
     return health["data"] if isinstance(health.get("data"), dict) else health
+
+
+def credentials() -> dict[str, str]:
+    """The headers that a backend with a token wants to see."""
+    token = settings().token
+    return {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
 
 
 def start(here: Settings, announce: Callable[[str], None], port: int | None = None) -> Backend:

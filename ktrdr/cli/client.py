@@ -79,7 +79,7 @@ class AsyncCLIClient:
         url = backend.normalised(self._named) if self._named else await asyncio.to_thread(backend.ensure)
         self._url = url
         # A proxy of the environment must not come between us and this machine.
-        self._http = httpx.AsyncClient(timeout=self._timeout, trust_env=not backend.is_here(url))
+        self._http = httpx.AsyncClient(timeout=self._timeout, trust_env=not backend.is_here(url), headers=backend.credentials())
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

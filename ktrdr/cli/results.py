@@ -7,7 +7,7 @@ from typing import Any
 
 from ktrdr.cli.output import block, duration, local_time, minute, number, percent, size, table_lines
 from ktrdr.errors import Problem
-from ktrdr.operations.model import Operation
+from ktrdr.operations.model import Happening, Operation
 
 JSON = dict[str, Any]
 NOUNS = {
@@ -46,6 +46,20 @@ def resumed(operation: Operation) -> list[str]:
             ("Resumed from", origin.get("operation_id")), ("Position", origin.get("position")), *parameters(operation.metadata),
         ]),
     ]  # fmt: skip
+
+
+def history(happened: list[Happening]) -> list[str]:
+    """What has happened to an operation, one line each."""
+    rows = [
+        (
+            local_time(one.at),
+            str(one.attempt),
+            one.event.replace("_", " "),
+            ", ".join(f"{name} {value}" for name, value in one.detail.items()),
+        )
+        for one in happened
+    ]
+    return table_lines(("TIME", "ATTEMPT", "WHAT", ""), rows, None)
 
 
 def parameters(about: JSON) -> list[tuple[str, object]]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ktrdr.errors import Invalid, Unavailable
@@ -36,6 +41,70 @@ async def connect(url: str) -> AsyncEngine:
     return engine
 
 
+@asynccontextmanager
+async def transaction(engine: AsyncEngine, *, write: bool = False) -> AsyncIterator[AsyncConnection]:
+    """All of it or nothing; Unavailable while the database cannot be used."""
+    try:
+        async with engine.connect() as connection:
+            if write:
+                await connection.execution_options(ktrdr_write=True)
+            async with connection.begin():
+                yield connection
+    except (IntegrityError, ProgrammingError, DataError):
+        raise
+    except (DBAPIError, NoFreeConnection) as error:
+        why = error.orig if isinstance(error, DBAPIError) else "all its connections are busy"
+        hint = "what runs goes on and writes when it can; is the disk full, or the database locked or read-only?"
+        raise Unavailable(f"the operations database cannot be used now: {why}", hint=hint) from error
+
+
+class Lead:
+    """The right to take operations from the queue, which one backend per database has at a time."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._file: TextIOWrapper | None = None
+        self._session: AsyncConnection | None = None
+
+    async def held(self) -> bool:
+        """Whether this backend has it; takes it if nobody does."""
+        return await (self._held_in_postgresql() if self._engine.dialect.name == "postgresql" else self._held_in_file())
+
+    async def release(self) -> None:
+        """Let another one have it."""
+        if self._session:
+            await self._session.close()
+        if self._file:
+            self._file.close()
+        self._session = self._file = None
+
+    async def _held_in_file(self) -> bool:
+        if self._file is None:
+            file = Path(f"{self._engine.url.database}.lock").open("a", encoding="utf-8")  # noqa: ASYNC230, SIM115  (held until release)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                return False
+            self._file = file
+        return True
+
+    async def _held_in_postgresql(self) -> bool:
+        try:
+            if self._session is not None:
+                await self._session.execute(text("SELECT 1"))  # a lost session has lost its lock
+                return True
+            session = await (await self._engine.connect()).execution_options(isolation_level="AUTOCOMMIT")
+            taken = await session.execute(text("SELECT pg_try_advisory_lock(hashtextextended('ktrdr lead', 0))"))
+            if taken.scalar_one():
+                self._session = session
+            else:
+                await session.close()
+        except DBAPIError:
+            await self.release()
+        return self._session is not None
+
+
 def _engine(url: str) -> AsyncEngine:
     try:
         named = make_url(url)
@@ -56,7 +125,7 @@ def _tune_sqlite(engine: AsyncEngine) -> None:
         # Transactions are begun by the hook below, not by the driver, so that writers can begin at once.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 
-from ktrdr.errors import LostOwnership
+from ktrdr.errors import LostOwnership, Unavailable
 from ktrdr.log import logger
 from ktrdr.operations.engine import Engine
 from ktrdr.operations.events import Hub
@@ -19,7 +21,7 @@ log = logger(__name__)
 
 
 class Dispatcher:
-    """The one that claims; there is one per database."""
+    """Takes from the queue, as long as no other backend of this database does."""
 
     def __init__(self, store: Store, engine: Engine, hub: Hub, settings: Settings) -> None:
         self._store = store
@@ -27,6 +29,9 @@ class Dispatcher:
         self._hub = hub
         self._settings = settings
         self._lease = timedelta(seconds=settings.lease_seconds)
+        self._owner = f"{socket.gethostname()}:{settings.home.absolute()}"
+        """A home has one backend, so whoever starts as this owner knows that its earlier attempts have nobody."""
+        self._lead = store.lead()
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -34,12 +39,17 @@ class Dispatcher:
         """The queue or the room in the engine has changed."""
         self._woken.set()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it does its work."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
     async def start(self) -> None:
         """Take back what an earlier backend left behind, then begin to claim."""
-        await self._take_back(expired_only=False, reason="the backend ended while it ran")
+        await self._take_back(await self._store.leased(self._owner), "the backend ended while it ran")
         self._tasks = [
-            asyncio.create_task(self._claim_for_ever(), name="claims"),
-            asyncio.create_task(self._renew_for_ever(), name="leases"),
+            asyncio.create_task(self._again_and_again(self._claim, self._until_woken), name="claims"),
+            asyncio.create_task(self._again_and_again(self._renew, self._until_due), name="leases"),
         ]
 
     async def stop(self) -> None:
@@ -47,26 +57,46 @@ class Dispatcher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._lead.release()
 
-    async def _claim_for_ever(self) -> None:
+    async def _again_and_again(self, work: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
         while True:
-            self._woken.clear()
-            for profile, free in self._engine.capacity().items():
-                if free > 0:
-                    for claim in await self._store.claim(profile, free, self._lease):
-                        await self._engine.launch(claim)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_SECONDS):  # wait_for can swallow a cancel that comes at the same moment
-                    await self._woken.wait()
+            try:
+                await work()
+            except Unavailable as error:
+                log.warning("waiting for the database", reason=error.message)
+            await pause()
 
-    async def _renew_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.renew_seconds)
-            await self._store.renew(self._engine.running(), self._lease)
-            await self._take_back(expired_only=True, reason=f"nobody renewed its lease for {self._settings.lease_seconds:.0f} s")
+    async def _until_woken(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK_SECONDS):  # wait_for can swallow a cancel that comes at the same moment
+                await self._woken.wait()
 
-    async def _take_back(self, *, expired_only: bool, reason: str) -> None:
-        for operation_id, attempt in await self._store.leased(expired_only=expired_only):
+    async def _until_due(self) -> None:
+        await asyncio.sleep(self._settings.renew_seconds)
+
+    async def _claim(self) -> None:
+        self._woken.clear()
+        if not await self._lead.held():
+            return
+        room = self._settings.running_limit - len(self._engine.running()) if self._settings.running_limit else None
+        for profile, free in self._engine.capacity().items():
+            most = free if room is None else min(free, room)
+            if most <= 0:
+                continue
+            for claim in await self._store.claim(profile, most, self._lease, self._owner, self._settings.running_limits):
+                await self._engine.launch(claim)
+                room = None if room is None else room - 1
+        for attempt in await self._store.to_be_cancelled():
+            self._engine.signal(*attempt, "cancel")  # asked for through another backend
+
+    async def _renew(self) -> None:
+        await self._store.renew(self._engine.running(), self._lease)
+        reason = f"nobody renewed its lease for {self._settings.lease_seconds:.0f} s"
+        await self._take_back(await self._store.leased(), reason)
+
+    async def _take_back(self, attempts: list[tuple[str, int]], reason: str) -> None:
+        for operation_id, attempt in attempts:
             try:
                 operation = await self._store.lose(operation_id, attempt, reason, self._settings.max_attempts)
             except LostOwnership:

@@ -1,14 +1,23 @@
-"""What happens to operations, told at once to whoever listens."""
+"""What happens to operations, told at once to whoever follows."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from ktrdr.operations.model import Operation, with_child
+from ktrdr.operations.model import Operation, Waiting, with_child
 from ktrdr.operations.store import Store
+
+KEPT_EVENTS = 64
+"""So many of the newest events of an operation are kept for those who were away."""
+KEPT_STREAMS = 64
+"""So many operations that nobody follows keep their events."""
+LOOK_SECONDS = 1.0
+"""In silence the row is looked at so often: another backend may have changed it."""
 
 
 @dataclass(frozen=True)
@@ -16,75 +25,132 @@ class Event:
     """One change of an operation: `started progress completed failed cancelled`."""
 
     seq: int
+    """Grows with every event of this backend, and beyond those of backends before it."""
     event: str
     operation: Operation
 
 
-class Subscription:
-    """What one listener has not heard yet: the newest record of each operation, in the order in which they came."""
+class Stream:
+    """The newest events of one operation."""
 
     def __init__(self) -> None:
-        self._news: dict[str, Operation] = {}
-        self._arrived = asyncio.Event()
+        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._more = asyncio.Event()
+        self.followers = 0
 
-    def tell(self, operation: Operation) -> None:
-        """Newer progress takes the place of older, so that a slow listener holds nothing up; an end is never replaced."""
-        before = self._news.get(operation.operation_id)
-        if before is None or not before.status.ended:
-            self._news[operation.operation_id] = operation
-            self._arrived.set()
+    @property
+    def newest(self) -> Event | None:
+        """The last event, if there was one."""
+        return self._events[-1] if self._events else None
 
-    async def heard(self) -> list[Operation]:
-        """Wait for news and take it."""
-        await self._arrived.wait()
-        self._arrived.clear()
-        news, self._news = list(self._news.values()), {}
-        return news
+    @property
+    def ended(self) -> bool:
+        """Whether there will be no more."""
+        return self.newest is not None and self.newest.operation.status.ended
+
+    def add(self, event: Event) -> None:
+        """Something has happened."""
+        self._events.append(event)
+        self._more.set()
+        self._more = asyncio.Event()
+
+    def after(self, seq: int) -> list[Event]:
+        """The events with higher numbers that are still kept; a slow follower misses some progress, and never the end."""
+        return [event for event in self._events if event.seq > seq]
+
+    def knows(self, seq: int) -> bool:
+        """Whether nothing after this number has been dropped."""
+        return bool(self._events) and self._events[0].seq <= seq
+
+    async def more(self, seconds: float) -> None:
+        """Wait for the next event, or so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._more.wait()
 
 
 class Hub:
-    """Passes changes on to those who follow an operation or its parent; it keeps nothing."""
+    """Passes on what happens to operations, and to parents through the child that they wait for."""
 
-    def __init__(self) -> None:
-        self._listeners: dict[str, set[Subscription]] = {}
+    def __init__(self, on_end: Callable[[Operation], None] = lambda _: None) -> None:
+        self._on_end = on_end
+        self._streams: dict[str, Stream] = {}
+        self._waiting: dict[str, tuple[Operation, Waiting]] = {}
+        self._seq = 0
+
+    def next_seq(self) -> int:
+        """A number above all before it: milliseconds, so that the next backend goes on from there."""
+        self._seq = max(self._seq + 1, int(time.time() * 1000))
+        return self._seq
 
     def publish(self, operation: Operation) -> None:
-        """An operation has changed."""
-        for followed in (operation.operation_id, operation.parent_operation_id):
-            for subscription in self._listeners.get(followed or "", ()):
-                subscription.tell(operation)
+        """An operation is now so; after its end nothing more is told of it."""
+        stream = self._stream(operation.operation_id)
+        before = stream.newest
+        if stream.ended or (before is not None and before.operation == operation):
+            return
+        name = operation.status.value if operation.status.ended else "progress" if before else "started"
+        stream.add(Event(self.next_seq(), name, operation))
+        parent, waiting = self._waiting.get(operation.parent_operation_id or "", (None, None))
+        if parent is not None and waiting is not None and waiting.operation_id == operation.operation_id:
+            self.publish(with_child(parent, waiting, operation))
+        if operation.status.ended:
+            self._waiting.pop(operation.operation_id, None)
+            self._on_end(operation)
+
+    def park(self, parent: Operation, waiting: Waiting) -> None:
+        """From now on the parent shows what the child does that it waits for."""
+        self._waiting[parent.operation_id] = parent, waiting
+        self.publish(parent)
+
+    def unpark(self, parent_id: str) -> None:
+        """The parent works itself again."""
+        self._waiting.pop(parent_id, None)
 
     @contextmanager
-    def subscribe(self, operation_id: str) -> Iterator[Subscription]:
-        """Listen to an operation and its children."""
-        subscription = Subscription()
-        self._listeners.setdefault(operation_id, set()).add(subscription)
+    def stream(self, operation_id: str) -> Iterator[Stream]:
+        """The events of an operation, kept at least as long as somebody follows."""
+        stream = self._stream(operation_id)
+        stream.followers += 1
         try:
-            yield subscription
+            yield stream
         finally:
-            listeners = self._listeners[operation_id]
-            listeners.discard(subscription)
-            if not listeners:
-                del self._listeners[operation_id]
+            stream.followers -= 1
+
+    def _stream(self, operation_id: str) -> Stream:
+        stream = self._streams.get(operation_id)
+        if stream is None:
+            idle = [known for known, its in self._streams.items() if not its.followers]
+            for known in idle[: len(idle) - KEPT_STREAMS + 1]:
+                del self._streams[known]
+            stream = self._streams[operation_id] = Stream()
+        return stream
 
 
 async def follow(store: Store, hub: Hub, operation_id: str, after: int | None = None) -> AsyncIterator[Event]:
     """The operation as it is now, then every change of it or of the child it waits for, to its end.
 
-    Every event carries the whole record, so one who was away has missed nothing; `after` is the last number heard, and
-    numbers go on from there.
+    `after` is the last number heard: what came since is told again, as far as it is kept. Every event carries the whole
+    record, so one who was away for long has missed nothing that counts.
     """
-    with hub.subscribe(operation_id) as subscription:
-        shown = await store.get(operation_id)
-        seq = (after or 0) + 1
-        yield Event(seq, shown.status.value if shown.status.ended else "progress" if after else "started", shown)
-        while not shown.status.ended:
-            for news in await subscription.heard():
-                fresh = news
-                if news.operation_id != operation_id:
-                    parent, waiting = await store.waiting(operation_id)
-                    follows = waiting is not None and waiting.operation_id == news.operation_id
-                    fresh = with_child(parent, waiting, news) if waiting and follows else parent
-                if fresh != shown and not shown.status.ended:
-                    shown, seq = fresh, seq + 1
-                    yield Event(seq, shown.status.value if shown.status.ended else "progress", shown)
+    with hub.stream(operation_id) as stream:
+        shown, newest = await store.get(operation_id), stream.newest
+        if newest is not None and not shown.status.ended:
+            shown = newest.operation  # the row has progress four times a second only
+        heard = after if after is not None and after < hub.next_seq() else None
+        again = stream.after(heard) if heard is not None and stream.knows(heard) else None
+        seq = heard or 0
+        if again is None or (shown.status.ended and not again):
+            seq = newest.seq if newest else hub.next_seq()
+            yield Event(seq, shown.status.value if shown.status.ended else "started" if heard is None else "progress", shown)
+        while True:
+            news = stream.after(seq)
+            for event in news:
+                shown, seq = event.operation, event.seq
+                yield event
+            if shown.status.ended:
+                return
+            if not news:
+                await stream.more(LOOK_SECONDS)
+                if not stream.after(seq) and (fresh := await store.get(operation_id)) != shown:
+                    hub.publish(fresh)

@@ -7,9 +7,10 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from ktrdr.errors import KtrdrError, LostOwnership
+from ktrdr.errors import KtrdrError, LostOwnership, Unavailable
 from ktrdr.log import logger
 from ktrdr.operations.events import Hub
 from ktrdr.operations.launch import Runner
@@ -20,8 +21,11 @@ JSON = dict[str, Any]
 LONGEST_LINE = 16 * 2**20
 FLUSH_SECONDS = 0.25
 """Progress reaches SQL four times a second; listeners hear it at once."""
+PATIENCE_SECONDS = 60.0
+"""So long a guardian waits for a database that cannot be used."""
 LEAVE_SECONDS = 5.0
 """Time a runner has to leave after its last word."""
+T = TypeVar("T")
 log = logger(__name__)
 
 
@@ -35,6 +39,8 @@ class Doors:
     """Typed commands that a runner may have run here, by name: they get the operation, the step key and the fields."""
     start_child: Callable[[Operation, str, str, JSON], Awaitable[NewOperation]]
     """Checks and completes a child that a runner asks for: parent, step, type, parameters."""
+    forget_checkpoints: Callable[[str], None]
+    """Removes the files of an operation that needs them no longer."""
     grace: float
     """Seconds between asking a runner to stop and killing it."""
     most_attempts: int
@@ -54,6 +60,7 @@ class Guardian:
         self._begun = False
         """Whether the runner knows what to do; it understands nothing else before."""
         self._cancelled = self._draining = False
+        self._unreadable: str | None = None
         self._unsaved = False
         self._saved_at = 0.0
 
@@ -70,9 +77,10 @@ class Guardian:
     async def watch(self) -> Operation | None:
         """Stay until the process is gone and the row says so; the record, or None if the row is another attempt's."""
         doors = self._doors
+        deaths = deaths_for_want_of_memory()
         try:
             reader, self._writer = await asyncio.open_connection(sock=self._runner.channel, limit=LONGEST_LINE)
-            asked_to_stop = await doors.store.begin(*self.key, pid=self._runner.pid)
+            asked_to_stop = await self._patiently(lambda: doors.store.begin(*self.key, pid=self._runner.pid))
             self._tell({"type": "begin", "operation": self.operation.json_dict(), "parameters": self._claim.parameters,
                         "resumed": await self._checkpoint()})  # fmt: skip
             self._begun = True
@@ -80,18 +88,19 @@ class Guardian:
                 self.cancel()
             elif self._draining:
                 self._tell({"type": "drain"})
-            doors.hub.publish(self.operation)
+            await self._show()
             await self._listen(reader)
             await self._see_off()
-            return await self._write_end()
+            return await self._write_end(deaths)
         except LostOwnership as lost:
             log.warning("ownership lost", operation_id=self.operation.operation_id, attempt=self.operation.attempt, reason=str(lost))
-            self._runner.kill()
-            await self._runner.gone
             return None
         finally:
             if self._killing:
                 self._killing.cancel()
+            if not self._runner.gone.done():
+                self._runner.kill()
+                await self._runner.gone
             if self._writer:
                 self._writer.close()
 
@@ -100,6 +109,7 @@ class Guardian:
         if not self._cancelled:
             self._cancelled = True
             self._kill_after(self._doors.grace)
+            self._change(cancelling=True)
         self._tell({"type": "cancel"})
 
     def drain(self, seconds: float) -> None:
@@ -124,19 +134,37 @@ class Guardian:
             own = await self._doors.store.get(own.resumed_from["operation_id"])
         return own.checkpoint.model_dump(mode="json") if own.checkpoint else None
 
+    async def _show(self) -> None:
+        """Let followers see the operation, and those of its parent too."""
+        hub, parent_id = self._doors.hub, self.operation.parent_operation_id
+        hub.unpark(self.operation.operation_id)
+        if parent_id is not None:
+            parent, waiting = await self._patiently(lambda: self._doors.store.waiting(parent_id))
+            if waiting is not None:
+                hub.park(parent, waiting)
+        hub.publish(self.operation)
+
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while self._last_word is None:
             try:
-                line = await reader.readline()
-            except (ConnectionError, ValueError) as error:  # ValueError: a line over the limit
-                log.error("runner unreadable", operation_id=self.operation.operation_id, reason=str(error))
+                async with asyncio.timeout(FLUSH_SECONDS if self._unsaved else None):
+                    line = await reader.readline()
+                if not line:
+                    return
+                await self._hear(json.loads(line))
+                await asyncio.sleep(0)  # a runner that never pauses must not keep the others waiting
+            except TimeoutError:
+                await self._save_progress()
+            except ConnectionError:
+                return
+            except (ValueError, LookupError) as error:  # a line over the limit, or not what a runner says
+                self._unreadable = f"the runner said what nobody understands ({error!r})"
+                log.error("runner unreadable", operation_id=self.operation.operation_id, reason=repr(error))
                 self._runner.kill()
                 return
-            if not line:
-                return
-            await self._hear(json.loads(line))
 
     async def _hear(self, said: JSON) -> None:
+        store = self._doors.store
         match said["type"]:
             case "progress":
                 self._change(progress=Progress.model_validate(said["progress"]))
@@ -144,10 +172,10 @@ class Guardian:
                 await self._save_progress(at_least=FLUSH_SECONDS)
             case "metadata":
                 self._change(metadata={**self.operation.metadata, **said["metadata"]})
-                await self._doors.store.describe(*self.key, said["metadata"])
+                await self._patiently(lambda: store.describe(*self.key, said["metadata"]))
             case "warning":
                 self._change(warnings=[*self.operation.warnings, said["text"]])
-                await self._doors.store.warn(*self.key, said["text"])
+                await self._patiently(lambda: store.warn(*self.key, said["text"]))
             case "ask":
                 await self._answer(said["id"], said["message"])
             case "end":
@@ -159,12 +187,29 @@ class Guardian:
 
     async def _save_progress(self, at_least: float = 0.0) -> None:
         if self._unsaved and time.monotonic() - self._saved_at >= at_least:
-            self._saved_at, self._unsaved = time.monotonic(), False
-            await self._doors.store.set_progress(*self.key, self.operation.progress)
+            self._saved_at = time.monotonic()
+            try:
+                await self._doors.store.set_progress(*self.key, self.operation.progress)
+                self._unsaved = False
+            except Unavailable as error:
+                log.warning("progress not saved", operation_id=self.operation.operation_id, reason=error.message)
+
+    async def _patiently(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Do what the database must keep; while it cannot be used, wait for it. In the end the lease decides."""
+        begun, pause = time.monotonic(), 0.1
+        while True:
+            try:
+                return await write()
+            except Unavailable as error:
+                if time.monotonic() - begun > PATIENCE_SECONDS:
+                    raise
+                log.warning("waiting for the database", operation_id=self.operation.operation_id, reason=error.message)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 2.0)
 
     async def _answer(self, number: int, asked: JSON) -> None:
         try:
-            answer = {"answer": await self._do(asked)}
+            answer = {"answer": await self._patiently(lambda: self._do(asked))}
         except LostOwnership:
             raise
         except KtrdrError as error:
@@ -207,7 +252,9 @@ class Guardian:
             if asked["metadata_key"] and parent.metadata.get(asked["metadata_key"]) != record.operation_id:
                 await self._hear({"type": "metadata", "metadata": {asked["metadata_key"]: record.operation_id}})
             return {"parked": False, "operation": record.json_dict()}
-        self._doors.hub.publish(await store.get(parent.operation_id))
+        shown, its = await store.waiting(parent.operation_id)
+        if its is not None:
+            self._doors.hub.park(shown, its)
         return {"parked": True}
 
     async def _inherited(self, step: str) -> Operation | None:
@@ -227,28 +274,46 @@ class Guardian:
             self._runner.kill()
             await self._runner.gone
 
-    async def _write_end(self) -> Operation | None:
+    async def _write_end(self, deaths: int) -> Operation | None:
         doors, word = self._doors, self._last_word
         status: str | None = word["status"] if word else None
         if status == "parked":
             return None
         await self._save_progress()
         if self._cancelled or status == "cancelled":
-            reason = ErrorRecord(code="cancelled", message=await doors.store.cancel_reason(self.operation.operation_id))
-            return await doors.store.finish(*self.key, Status.CANCELLED, error=reason)
+            reason = await self._patiently(lambda: doors.store.cancel_reason(self.operation.operation_id))
+            return await self._finish(Status.CANCELLED, None, ErrorRecord(code="cancelled", message=reason))
         if word is None or status is None:
-            return await doors.store.lose(*self.key, death_sentence(self._runner.gone.result()), doors.most_attempts)
+            code, sentence = death_sentence(self._runner.gone.result(), deaths_for_want_of_memory() - deaths)
+            return await self._patiently(lambda: doors.store.lose(*self.key, self._unreadable or sentence, doors.most_attempts, code))
         if status == "drained":
-            await doors.store.give_back(*self.key)
+            await self._patiently(lambda: doors.store.give_back(*self.key))
             return None
         error = ErrorRecord.model_validate(word["error"]) if word["error"] else None
-        return await doors.store.finish(*self.key, Status(status), word["result"], error)
+        return await self._finish(Status(status), word["result"], error)
+
+    async def _finish(self, status: Status, result: JSON | None, error: ErrorRecord | None) -> Operation:
+        ended = await self._patiently(lambda: self._doors.store.finish(*self.key, status, result, error))
+        if status is Status.COMPLETED:
+            await asyncio.to_thread(self._doors.forget_checkpoints, self.operation.operation_id)
+        return ended
 
 
-def death_sentence(exit_status: int) -> str:
-    """How a process ended that said nothing of its end."""
+def death_sentence(exit_status: int, deaths: int) -> tuple[str, str]:
+    """Code and words for how a process ended that said nothing of its end."""
+    if exit_status == -9 and deaths > 0:
+        return "out_of_memory", "the runner was killed because the machine ran out of memory"
     if exit_status == -9:
-        return "the runner was killed (signal 9), perhaps for want of memory"
+        return "worker_lost", "the runner was killed (signal 9)"
     if exit_status < 0:
-        return f"the runner died of signal {-exit_status}"
-    return f"the runner left without a result (exit code {exit_status})"
+        return "worker_lost", f"the runner died of signal {-exit_status}"
+    return "worker_lost", f"the runner left without a result (exit code {exit_status})"
+
+
+def deaths_for_want_of_memory() -> int:
+    """How many processes Linux has killed since it started because memory was short; 0 where that is not known."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))

@@ -10,7 +10,9 @@ from ktrdr.operations.model import CheckpointRef, Operation, Progress
 
 JSON = dict[str, Any]
 REPORT_INTERVAL = 0.05
-"""Progress leaves the runner at most 20 times a second; the last report of a step is never dropped."""
+"""Progress within a step leaves the runner at most 20 times a second."""
+STEP_INTERVAL = 0.001
+"""A new step is told at once, unless they are shorter than this."""
 
 
 class Cancelled(Exception):
@@ -50,7 +52,7 @@ class Job:
         self.resumed = resumed
         """The checkpoint to take up, from an earlier attempt or from the operation this one resumes."""
         self._link = link
-        self._progress = Progress()
+        self._sent = Progress()
         self._sent_at = 0.0
         self._limit: tuple[float, float] | None = None
 
@@ -83,20 +85,16 @@ class Job:
     ) -> None:
         """Show progress (0 to 100) and the step in words; also checks for cancel."""
         self.check()
-        before = self._progress
-        self._progress = Progress(
+        progress = Progress(
             percentage=round(min(max(percentage, 0.0), 100.0), 2), current_step=step,
             steps_completed=steps[0] if steps else None, steps_total=steps[1] if steps else None,
             items_processed=items[0] if items else None, items_total=items[1] if items else None, context=context,
         )  # fmt: skip
         now = time.monotonic()
-        if (
-            now - self._sent_at >= REPORT_INTERVAL
-            or self._progress.percentage >= 100
-            or before.steps_completed != self._progress.steps_completed
-        ):
-            self._sent_at = now
-            self._link.send({"type": "progress", "progress": self._progress.model_dump(mode="json")})
+        interval = REPORT_INTERVAL if progress.steps_completed == self._sent.steps_completed else STEP_INTERVAL
+        if now - self._sent_at >= interval or progress.percentage >= 100 > self._sent.percentage:
+            self._sent, self._sent_at = progress, now
+            self._link.send({"type": "progress", "progress": progress.model_dump(mode="json")})
 
     def describe(self, **metadata: Any) -> None:
         """Add to the operation's metadata, such as `phase=...`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ktrdr.errors import KtrdrError, LostOwnership
+from ktrdr.errors import KtrdrError, LostOwnership, Unavailable
 from ktrdr.log import logger
 from ktrdr.operations.engine import Signal, Slot
 from ktrdr.operations.guardian import Doors, Guardian
@@ -63,6 +63,8 @@ class LocalEngine:
                 doors.hub.publish(ended)
         except LostOwnership as lost:
             log.warning("ownership lost", operation_id=key[0], attempt=key[1], reason=str(lost))
+        except Unavailable as error:  # nothing more can be written; when its lease has run out it is taken back
+            log.error("attempt given up", operation_id=key[0], attempt=key[1], reason=str(error))
         finally:
             self._guardians.pop(key, None)
             self._profiles.pop(key, None)

@@ -69,6 +69,16 @@ class ErrorRecord(BaseModel, frozen=True):
     details: JSON = Field(default_factory=dict)
 
 
+class Happening(BaseModel, frozen=True):
+    """Something that happened to an operation; there is no progress in it."""
+
+    at: datetime
+    event: str
+    """`queued started checkpoint warning parked woken drained lost cancel_requested completed failed cancelled`."""
+    attempt: int
+    detail: JSON = Field(default_factory=dict)
+
+
 class Waiting(BaseModel, frozen=True):
     """The child a parked parent waits for, and the share of the parent's bar that it fills."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,13 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.elements import ColumnElement
 
 from ktrdr.errors import Conflict, NotFound
-from ktrdr.operations.model import Operation, Progress, State, Status, Waiting, with_child
-from ktrdr.operations.tables import operations, steps
+from ktrdr.operations.database import transaction
+from ktrdr.operations.model import Happening, Operation, Progress, State, Status, Waiting, with_child
+from ktrdr.operations.tables import events, operations, steps
 
 JSON = dict[str, Any]
 o = operations.c
 LEASED = (State.STARTING, State.RUNNING)
 LEAST_PART = 4
+
+
+def utc_now() -> datetime:
+    """The present moment."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,13 @@ class OperationPage:
 class Readings:
     """What can be asked about operations."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, now: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
+        self._now = now
 
     async def get(self, operation_id: str) -> Operation:
         """One operation; NotFound if there is none."""
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one_or_none()
             if row is None:
                 raise NotFound(f"there is no operation {operation_id!r}", hint="ktrdr ops lists them")
@@ -58,7 +65,7 @@ class Readings:
 
     async def resolve(self, part: str) -> str:
         """The id that `part` stands for: a whole id, or at least four characters that occur in one only."""
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             exact = (await connection.execute(select(o.operation_id).where(o.operation_id == part))).scalar_one_or_none()
             if exact is not None:
                 return str(exact)
@@ -74,20 +81,20 @@ class Readings:
 
     async def waiting(self, operation_id: str) -> tuple[Operation, Waiting | None]:
         """An operation, and which child it waits for, if any."""
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
             waiting = Waiting.model_validate(row.waiting) if row.waiting and row.state != State.ENDED else None
             return (await self._records(connection, [row]))[0], waiting
 
     async def parameters(self, operation_id: str) -> JSON:
         """What an operation was asked to do."""
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             found: JSON = (await connection.execute(select(o.parameters).where(o.operation_id == operation_id))).scalar_one()
             return found
 
     async def cancel_reason(self, operation_id: str) -> str:
         """Why somebody wanted an operation to stop."""
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             reason = (await connection.execute(select(o.cancel_reason).where(o.operation_id == operation_id))).scalar_one()
             return reason or "Cancelled by user"
 
@@ -102,7 +109,7 @@ class Readings:
             wanted.append(o.state != State.ENDED)
         if query.resumable:
             wanted.append(resumable())
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             page = select(operations).where(*wanted).order_by(o.created_at.desc(), o.operation_id.desc())
             rows = (await connection.execute(page.limit(query.limit).offset(query.offset))).all()
             total = (await connection.execute(select(func.count()).select_from(operations).where(*wanted))).scalar_one()
@@ -111,19 +118,19 @@ class Readings:
 
     async def counts(self) -> list[tuple[str, str, int]]:
         """How many operations there are of each type and status."""
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             grouped = select(o.operation_type, o.status, func.count()).group_by(o.operation_type, o.status)
             return [(kind, status, number) for kind, status, number in (await connection.execute(grouped)).all()]
 
     async def children(self, operation_id: str) -> list[Operation]:
         """The operations that one has started, oldest first."""
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             rows = (await connection.execute(select(operations).where(o.parent_operation_id == operation_id).order_by(o.created_at))).all()
             return await self._records(connection, rows)
 
     async def child_of_step(self, operation_id: str, step: str) -> Operation | None:
         """The operation that a step of another has started."""
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             wanted = select(operations).where(o.parent_operation_id == operation_id, o.step_key == step)
             row = (await connection.execute(wanted)).one_or_none()
             return (await self._records(connection, [row]))[0] if row is not None else None
@@ -133,23 +140,50 @@ class Readings:
         wanted = select(operations).where(o.checkpoint_id.is_not(None)).order_by(o.created_at.desc())
         if checkpoint_id is not None:
             wanted = wanted.where(o.checkpoint_id == checkpoint_id)
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             return await self._records(connection, (await connection.execute(wanted)).all())
 
     async def answer_of(self, operation_id: str, step_key: str) -> tuple[bool, Any]:
         """Whether a step was done before, and its answer."""
-        async with self._engine.connect() as connection:
+        async with transaction(self._engine) as connection:
             mine = (steps.c.operation_id == operation_id) & (steps.c.step_key == step_key)
             row = (await connection.execute(select(steps).where(mine))).one_or_none()
             return (False, None) if row is None else (True, (row.answer or {}).get("answer"))
 
-    async def leased(self, *, expired_only: bool) -> list[tuple[str, int]]:
-        """Attempts that hold a lease, or only those whose lease has run out."""
+    async def leased(self, owner: str | None = None) -> list[tuple[str, int]]:
+        """Attempts whose lease has run out; or all those of an owner."""
         wanted = select(o.operation_id, o.attempt).where(o.state.in_(LEASED))
-        if expired_only:
-            wanted = wanted.where(o.lease_until < datetime.now(UTC))
-        async with self._engine.connect() as connection:
+        wanted = wanted.where(o.lease_owner == owner) if owner is not None else wanted.where(o.lease_until < self._now())
+        async with transaction(self._engine) as connection:
             return [(row.operation_id, row.attempt) for row in (await connection.execute(wanted)).all()]
+
+    async def to_be_cancelled(self) -> list[tuple[str, int]]:
+        """Attempts that somebody wants to stop."""
+        wanted = select(o.operation_id, o.attempt).where(o.state.in_(LEASED), o.cancel_requested_at.is_not(None))
+        async with transaction(self._engine) as connection:
+            return [(row.operation_id, row.attempt) for row in (await connection.execute(wanted)).all()]
+
+    async def history(self, operation_id: str) -> list[Happening]:
+        """What has happened to an operation, oldest first."""
+        mine = select(events).where(events.c.operation_id == operation_id).order_by(events.c.seq)
+        async with transaction(self._engine) as connection:
+            rows = (await connection.execute(mine)).all()
+        return [Happening(at=row.at, event=row.event, attempt=row.attempt, detail=row.detail or {}) for row in rows]
+
+    async def ended_with_checkpoint(self, before: datetime) -> list[str]:
+        """Operations that ended before a moment and still have a checkpoint."""
+        old = select(o.operation_id).where(o.state == State.ENDED, o.checkpoint_id.is_not(None), o.completed_at < before)
+        async with transaction(self._engine) as connection:
+            return list((await connection.execute(old)).scalars().all())
+
+    async def without_checkpoint(self, operation_ids: Sequence[str]) -> list[str]:
+        """Those of some operations that have ended and need no checkpoint, or are unknown."""
+        async with transaction(self._engine) as connection:
+            needed = select(o.operation_id).where(
+                o.operation_id.in_(operation_ids), (o.state != State.ENDED) | o.checkpoint_id.is_not(None)
+            )  # fmt: skip
+            kept = set((await connection.execute(needed)).scalars().all())
+        return [operation_id for operation_id in operation_ids if operation_id not in kept]
 
     async def _records(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Operation]:
         """Rows as records; a parent that waits shows the progress of its child."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import Row, Update, func, insert, or_, select, update
+from sqlalchemy import Row, Update, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.errors import Conflict, LostOwnership, NotFound
 from ktrdr.operations import database
 from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting, with_child
-from ktrdr.operations.readings import JSON, LEASED, Readings, o, record
-from ktrdr.operations.tables import attempts, operations, steps
+from ktrdr.operations.readings import JSON, LEASED, Readings, o, record, utc_now
+from ktrdr.operations.tables import attempts, events, operations, steps
+
+AHEAD = timedelta(minutes=10)
+"""One step of priority is worth so much waiting; therefore nothing waits for ever."""
+LONGEST_BACK_OFF = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -57,29 +61,31 @@ def new_id(operation_type: str, now: datetime) -> str:
     return f"op_{operation_type}_{now:%Y%m%d_%H%M%S}_{secrets.token_hex(4)}"
 
 
-def utc_now() -> datetime:
-    """The present moment."""
-    return datetime.now(UTC)
-
-
 class Store(Readings):
     """Operations in a database; one instance in one process writes."""
 
     @classmethod
-    async def open(cls, url: str) -> Self:
+    async def open(cls, url: str, now: Callable[[], datetime] = utc_now) -> Self:
         """Connect, and bring the tables up to date."""
-        return cls(await database.connect(url))
+        return cls(await database.connect(url), now)
 
     async def close(self) -> None:
         """Disconnect."""
         await self._engine.dispose()
 
+    async def check(self) -> None:
+        """Unavailable unless the database can be written to."""
+        async with self._writing() as connection:
+            await connection.execute(select(o.operation_id).limit(1))
+
+    def lead(self) -> database.Lead:
+        """The right to take operations from this queue."""
+        return database.Lead(self._engine)
+
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        async with self._engine.connect() as connection:
-            await connection.execution_options(ktrdr_write=True)
-            async with connection.begin():
-                yield connection
+        async with database.transaction(self._engine, write=True) as connection:
+            yield connection
 
     # --- starting
 
@@ -107,17 +113,19 @@ class Store(Readings):
             return record(await self._insert(connection, new, parent=None, step=None))
 
     async def _insert(self, connection: AsyncConnection, new: NewOperation, parent: Row[Any] | None, step: str | None) -> Row[Any]:
-        now = utc_now()
+        now = self._now()
         operation_id = new_id(new.operation_type, now)
+        priority = new.priority if parent is None else parent.priority + 1
         values: JSON = {
             "operation_id": operation_id, "operation_type": new.operation_type, "status": Status.PENDING, "state": State.QUEUED,
-            "profile": new.profile, "priority": new.priority if parent is None else parent.priority + 1,
+            "profile": new.profile, "priority": priority, "queue_at": now - priority * AHEAD,
             "parent_operation_id": parent.operation_id if parent is not None else None, "step_key": step,
             "path": f"{parent.path if parent is not None else '/'}{operation_id}/", "idempotency_key": new.idempotency_key,
             "parameters": new.parameters, "metadata": new.metadata, "created_at": now, "resumed_from": new.resumed_from,
             "warnings": [],
         }  # fmt: skip
         await connection.execute(insert(operations).values(values))
+        await self._log(connection, operation_id, 0, "queued")
         return (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
 
     async def park_again(self, operation_id: str, attempt: int, waiting: Waiting) -> bool:
@@ -127,7 +135,7 @@ class Store(Readings):
             if state == State.ENDED:
                 return False
             await self._own(connection, operation_id, attempt, state=State.PARKED, waiting=waiting.model_dump(), lease_until=None)
-            await self._end_attempt(connection, operation_id, attempt, "parked")
+            await self._end_attempt(connection, operation_id, attempt, "parked", child=waiting.operation_id)
             return True
 
     async def park(self, operation_id: str, attempt: int, new: NewOperation, waiting: Waiting, metadata_key: str | None) -> Operation:
@@ -140,28 +148,21 @@ class Store(Readings):
             await self._own(
                 connection, operation_id, attempt, state=State.PARKED, waiting=named.model_dump(), metadata=metadata, lease_until=None
             )
-            await self._end_attempt(connection, operation_id, attempt, "parked")
+            await self._end_attempt(connection, operation_id, attempt, "parked", child=child.operation_id)
             return child
 
     # --- attempts
 
-    async def claim(self, profile: str, most: int, lease: timedelta) -> list[Claim]:
-        """Take up to `most` queued operations of a profile, the urgent and old ones first."""
-        now = utc_now()
+    async def claim(self, profile: str, most: int, lease: timedelta, owner: str, limits: Mapping[str, int] | None = None) -> list[Claim]:
+        """Take up to `most` queued operations of a profile, the urgent and old ones first, at most `limits[type]` running of a type."""
+        now = self._now()
         async with self._writing() as connection:
-            ready = (
-                select(o.operation_id)
-                .where(o.state == State.QUEUED, o.profile == profile, or_(o.not_before.is_(None), o.not_before <= now))
-                .order_by(o.priority.desc(), o.created_at)
-                .limit(most)
-                .with_for_update(skip_locked=True)
-            )
-            ids = (await connection.execute(ready)).scalars().all()
+            ids = await self._ready(connection, profile, most, limits or {})
             if not ids:
                 return []
             taken = update(operations).where(o.operation_id.in_(ids), o.state == State.QUEUED)
             taken = taken.values(
-                state=State.STARTING, status=Status.RUNNING, attempt=o.attempt + 1, lease_until=now + lease,
+                state=State.STARTING, status=Status.RUNNING, attempt=o.attempt + 1, lease_owner=owner, lease_until=now + lease,
                 started_at=func.coalesce(o.started_at, now), waiting=None,
             )  # fmt: skip
             await connection.execute(taken)
@@ -170,18 +171,50 @@ class Store(Readings):
             await connection.execute(insert(attempts), begun)
             return [Claim(record(row), row.parameters, row.profile) for row in rows]
 
+    async def _ready(self, connection: AsyncConnection, profile: str, most: int, limits: Mapping[str, int]) -> list[str]:
+        """Ids of queued operations whose turn it is."""
+        now = self._now()
+        room = dict(limits)
+        if limits:
+            await database.lock(connection, "limits")
+            running = select(o.operation_type, func.count()).where(o.state.in_(LEASED), o.operation_type.in_(limits))
+            for name, number in (await connection.execute(running.group_by(o.operation_type))).all():
+                room[name] -= number
+        # A moment further away than any back-off was set by a clock that has since been put back.
+        due = or_(o.not_before.is_(None), o.not_before <= now, o.not_before > now + LONGEST_BACK_OFF)
+        ids: list[str] = []
+        while len(ids) < most:
+            ready = (
+                select(o.operation_id, o.operation_type)
+                .where(o.state == State.QUEUED, o.profile == profile, due, o.operation_id.not_in(ids))
+                .where(o.operation_type.not_in([name for name, free in room.items() if free <= 0]))
+                .order_by(o.queue_at, o.operation_id)
+                .limit(most - len(ids))
+                .with_for_update(skip_locked=True)
+            )
+            rows = (await connection.execute(ready)).all()
+            if not rows:
+                break
+            for operation_id, name in rows:
+                if room.get(name, 1) > 0:
+                    ids.append(operation_id)
+                    if name in room:
+                        room[name] -= 1
+        return ids
+
     async def begin(self, operation_id: str, attempt: int, pid: int) -> bool:
         """The attempt's process is there; whether it was asked to stop already."""
         async with self._writing() as connection:
             await self._own(connection, operation_id, attempt, state=State.RUNNING)
             mine = (attempts.c.operation_id == operation_id) & (attempts.c.attempt == attempt)
             await connection.execute(update(attempts).where(mine).values(pid=pid))
+            await self._log(connection, operation_id, attempt, "started", pid=pid)
             asked = select(o.cancel_requested_at).where(o.operation_id == operation_id)
             return (await connection.execute(asked)).scalar_one() is not None
 
     async def renew(self, owned: Sequence[tuple[str, int]], lease: timedelta) -> None:
         """Extend the leases of attempts; one that is no longer owned is left alone."""
-        until = utc_now() + lease
+        until = self._now() + lease
         async with self._writing() as connection:
             for operation_id, attempt in owned:
                 await connection.execute(self._owned(operation_id, attempt).values(lease_until=until))
@@ -202,12 +235,14 @@ class Store(Readings):
         async with self._writing() as connection:
             before = await self._locked(connection, operation_id)
             await self._own(connection, operation_id, attempt, warnings=[*(before.warnings or []), text])
+            await self._log(connection, operation_id, attempt, "warning", text=text)
 
     async def set_checkpoint(self, operation_id: str, attempt: int, ref: CheckpointRef) -> None:
         """Note a checkpoint that is safely on disk; attempts before it no longer count as fruitless."""
         async with self._writing() as connection:
             noted = {"checkpoint": ref.model_dump(mode="json"), "checkpoint_id": ref.checkpoint_id, "fruitless": 0}
             await self._own(connection, operation_id, attempt, **noted)
+            await self._log(connection, operation_id, attempt, "checkpoint", checkpoint_id=ref.checkpoint_id, position=ref.position)
 
     async def forget_checkpoint(self, operation_id: str) -> None:
         """The checkpoint of an ended operation is gone."""
@@ -215,11 +250,18 @@ class Store(Readings):
             gone = update(operations).where(o.operation_id == operation_id).values(checkpoint=None, checkpoint_id=None)
             await connection.execute(gone)
 
+    async def forget_history(self, before: datetime) -> int:
+        """Remove what happened before a moment to operations that have ended; how much that was."""
+        old = select(events.c.seq).join(operations, events.c.operation_id == o.operation_id)
+        old = old.where(events.c.at < before, o.state == State.ENDED)
+        async with self._writing() as connection:
+            return (await connection.execute(delete(events).where(events.c.seq.in_(old)))).rowcount
+
     async def journal(self, operation_id: str, attempt: int, step_key: str, command: str, answer: Any) -> None:
         """Remember the answer of a step, if the attempt still owns its operation."""
         async with self._writing() as connection:
             await self._own(connection, operation_id, attempt, lease_until=o.lease_until)
-            values = {"operation_id": operation_id, "step_key": step_key, "command": command, "attempt": attempt, "at": utc_now()}
+            values = {"operation_id": operation_id, "step_key": step_key, "command": command, "attempt": attempt, "at": self._now()}
             await connection.execute(insert(steps).values(answer={"answer": answer}, **values))
 
     # --- ends
@@ -227,20 +269,25 @@ class Store(Readings):
     async def finish(
         self, operation_id: str, attempt: int, status: Status, result: JSON | None = None, error: ErrorRecord | None = None
     ) -> Operation:
-        """Write the end of an attempt that is the end of its operation; a waiting parent is queued again."""
+        """Write the end of an attempt that is the end of its operation; a waiting parent is queued again.
+
+        A completed operation needs its checkpoint no longer and forgets it.
+        """
         async with self._writing() as connection:
             row = await self._locked(connection, operation_id)
             progress = row.progress
             if status is Status.COMPLETED:
                 progress = Progress.model_validate(progress or {}).model_copy(update={"percentage": 100.0}).model_dump(mode="json")
             ended = {
-                "state": State.ENDED, "status": status, "result_summary": result, "completed_at": utc_now(), "lease_until": None,
+                "state": State.ENDED, "status": status, "result_summary": result, "completed_at": self._now(), "lease_until": None,
                 "error": error.model_dump(mode="json") if error else None, "progress": progress, "waiting": None,
             }  # fmt: skip
+            if status is Status.COMPLETED:
+                ended |= {"checkpoint": None, "checkpoint_id": None}
             await self._own(connection, operation_id, attempt, **ended)
-            await self._end_attempt(connection, operation_id, attempt, status)
+            await self._end_attempt(connection, operation_id, attempt, status, **({"code": error.code} if error else {}))
             await self._wake(connection, [operation_id])
-        return await self.get(operation_id)
+            return record(await self._row(connection, operation_id))
 
     async def give_back(self, operation_id: str, attempt: int) -> None:
         """A drained attempt: the operation waits in the queue and nothing is held against it, unless it is to be cancelled."""
@@ -248,10 +295,11 @@ class Store(Readings):
             row = await self._locked(connection, operation_id)
             values: JSON = {"state": State.QUEUED, "status": Status.PENDING, "lease_until": None}
             if row.cancel_requested_at is not None:
-                values |= cancelled(row.cancel_reason)
+                values |= self._cancelled(row.cancel_reason)
             await self._own(connection, operation_id, attempt, **values)
             await self._end_attempt(connection, operation_id, attempt, "drained")
             if row.cancel_requested_at is not None:
+                await self._log(connection, operation_id, attempt, "cancelled")
                 await self._wake(connection, [operation_id])
 
     async def lose(self, operation_id: str, attempt: int, reason: str, most_attempts: int, code: str = "worker_lost") -> Operation:
@@ -260,10 +308,10 @@ class Store(Readings):
             row = await self._locked(connection, operation_id)
             if row.attempt != attempt or row.state not in LEASED:
                 raise LostOwnership(f"attempt {attempt} no longer owns {operation_id}")
-            now = utc_now()
+            now = self._now()
             values: JSON = {"lease_until": None, "fruitless": row.fruitless + 1}
             if row.cancel_requested_at is not None:
-                values |= cancelled(row.cancel_reason)
+                values |= self._cancelled(row.cancel_reason)
             elif row.fruitless + 1 >= most_attempts:
                 message = f"{reason}; {row.fruitless + 1} attempts ended so without a new checkpoint"
                 error = ErrorRecord(code=code, message=message, hint="the backend's log tells more: ktrdr status shows where it is")
@@ -272,14 +320,15 @@ class Store(Readings):
                 delay = timedelta(seconds=0.2 * 4**row.fruitless if row.fruitless else 0)
                 values |= {"state": State.QUEUED, "status": Status.PENDING, "not_before": now + delay}
             await self._own(connection, operation_id, attempt, **values)
-            await self._end_attempt(connection, operation_id, attempt, reason)
+            await self._end_attempt(connection, operation_id, attempt, "lost", reason=reason)
             if values["state"] == State.ENDED:
+                await self._log(connection, operation_id, attempt, values["status"])
                 await self._wake(connection, [operation_id])
-        return await self.get(operation_id)
+            return record(await self._row(connection, operation_id))
 
     async def cancel(self, operation_id: str, reason: str) -> Cancelling:
         """Ask a whole subtree to stop: what has no process ends at once, the rest must be told."""
-        now = utc_now()
+        now = self._now()
         async with self._writing() as connection:
             row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one_or_none()
             if row is None:
@@ -289,7 +338,8 @@ class Store(Readings):
                     f"{operation_id} is already {row.status}", hint=f"ktrdr status {operation_id}", details={"status": row.status}
                 )
             below = o.path.startswith(row.path, autoescape=True)
-            tree = (await connection.execute(select(operations).where(below, o.state != State.ENDED).with_for_update())).all()
+            alive = select(operations).where(below, o.state != State.ENDED).order_by(o.path).with_for_update()
+            tree = (await connection.execute(alive)).all()
             idle = [r.operation_id for r in tree if r.state not in LEASED]
             for each in tree:
                 why = reason if each.operation_id == operation_id else "Parent cancelled"
@@ -297,8 +347,11 @@ class Store(Readings):
                     "cancel_requested_at": func.coalesce(o.cancel_requested_at, now),
                     "cancel_reason": func.coalesce(o.cancel_reason, why),
                 }
+                if each.cancel_requested_at is None:
+                    await self._log(connection, each.operation_id, each.attempt, "cancel_requested", reason=why)
                 if each.operation_id in idle:
-                    values |= cancelled(why)
+                    values |= self._cancelled(why)
+                    await self._log(connection, each.operation_id, each.attempt, "cancelled")
                 mine = update(operations).where(o.operation_id == each.operation_id, o.state == each.state, o.attempt == each.attempt)
                 await connection.execute(mine.values(**values))
             await self._wake(connection, idle)
@@ -315,14 +368,27 @@ class Store(Readings):
                 progress = shown.progress.model_dump(mode="json")
                 woken = update(operations).where(parked).values(state=State.QUEUED, not_before=None, progress=progress)
                 await connection.execute(woken)
+                await self._log(connection, parent.operation_id, parent.attempt, "woken", child=child_id, status=child.status)
+
+    async def _row(self, connection: AsyncConnection, operation_id: str) -> Row[Any]:
+        return (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
 
     async def _locked(self, connection: AsyncConnection, operation_id: str) -> Row[Any]:
-        """The row as it is until this transaction ends."""
-        return (await connection.execute(select(operations).where(o.operation_id == operation_id).with_for_update())).one()
+        """The row as it is until this transaction ends; parents are locked before their children, here as in `cancel`."""
+        parent = select(o.parent_operation_id).where(o.operation_id == operation_id).scalar_subquery()
+        both = select(operations).where(or_(o.operation_id == operation_id, o.operation_id == parent))
+        return (await connection.execute(both.order_by(o.path).with_for_update())).all()[-1]
 
-    async def _end_attempt(self, connection: AsyncConnection, operation_id: str, attempt: int, reason: str) -> None:
+    async def _log(self, connection: AsyncConnection, operation_id: str, attempt: int, event: str, **detail: Any) -> None:
+        """Note what has happened, together with it or not at all."""
+        values = {"operation_id": operation_id, "attempt": attempt, "event": event, "detail": detail, "at": self._now()}
+        await connection.execute(insert(events).values(values))
+
+    async def _end_attempt(self, connection: AsyncConnection, operation_id: str, attempt: int, event: str, **detail: Any) -> None:
         mine = (attempts.c.operation_id == operation_id) & (attempts.c.attempt == attempt)
-        await connection.execute(update(attempts).where(mine).values(ended_at=utc_now(), reason=reason[:512]))
+        reason = str(detail.get("reason", event))[:512]
+        await connection.execute(update(attempts).where(mine).values(ended_at=self._now(), reason=reason))
+        await self._log(connection, operation_id, attempt, event, **detail)
 
     def _owned(self, operation_id: str, attempt: int) -> Update:
         return update(operations).where(o.operation_id == operation_id, o.attempt == attempt, o.state.in_(LEASED))
@@ -332,10 +398,10 @@ class Store(Readings):
         if (await connection.execute(self._owned(operation_id, attempt).values(**values))).rowcount == 0:
             raise LostOwnership(f"attempt {attempt} no longer owns {operation_id}")
 
-
-def cancelled(reason: str | None) -> JSON:
-    """The values of a row that is cancelled."""
-    error = ErrorRecord(code="cancelled", message=reason or "Cancelled by user").model_dump(mode="json")
-    return {
-        "state": State.ENDED, "status": Status.CANCELLED, "completed_at": utc_now(), "lease_until": None, "waiting": None, "error": error,
-    }  # fmt: skip
+    def _cancelled(self, reason: str | None) -> JSON:
+        """The values of a row that is cancelled."""
+        error = ErrorRecord(code="cancelled", message=reason or "Cancelled by user").model_dump(mode="json")
+        return {
+            "state": State.ENDED, "status": Status.CANCELLED, "completed_at": self._now(), "lease_until": None, "waiting": None,
+            "error": error,
+        }  # fmt: skip

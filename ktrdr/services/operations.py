@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
 
-from ktrdr.errors import Conflict, Invalid, NotFound
+from ktrdr.errors import Conflict, Invalid, NotFound, Unavailable
 from ktrdr.kinds.base import KINDS, Workspace
 from ktrdr.operations.dispatch import Dispatcher
 from ktrdr.operations.engine import Engine, Slot
 from ktrdr.operations.events import Event, Hub, follow
-from ktrdr.operations.model import Operation, Status
+from ktrdr.operations.model import Happening, Operation, Status
 from ktrdr.operations.readings import OperationPage, OperationQuery
 from ktrdr.operations.store import NewOperation, Store
+from ktrdr.services.figures import OperationFigures
 
 JSON = dict[str, Any]
 CANCELLED_BY_USER = "Cancelled by user"
 AGAIN_SECONDS = 0.005
+HEALTH_SECONDS = 2.0
 RESUMABLE = (Status.FAILED, Status.CANCELLED)
 
 
 class OperationsService:
     """What can be done with operations; their state is in the store and nowhere else."""
 
-    def __init__(self, store: Store, engine: Engine, dispatcher: Dispatcher, hub: Hub, workspace: Workspace) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, dispatcher: Dispatcher, hub: Hub, *, workspace: Workspace, figures: OperationFigures
+    ) -> None:
         self._store = store
         self._engine = engine
         self._dispatcher = dispatcher
         self._hub = hub
         self._workspace = workspace
+        self._figures = figures
 
     async def start(
         self, operation_type: str, parameters: JSON, *, idempotency_key: str | None = None, limit_active: int | None = None
@@ -67,9 +73,27 @@ class OperationsService:
             found[status] += number
         return found
 
-    async def counts_by_type(self) -> list[tuple[str, str, int]]:
-        """How many operations there are of each type and status."""
-        return await self._store.counts()
+    async def figures(self) -> bytes:
+        """Counts and times in the text form of Prometheus."""
+        return self._figures.text(await self._store.counts(), self._engine.slots())
+
+    async def history(self, operation_id: str) -> list[Happening]:
+        """What has happened to an operation, oldest first."""
+        return await self._store.history((await self.get(operation_id)).operation_id)
+
+    async def health(self) -> dict[str, str]:
+        """`ok` or what is wrong, for the store, the dispatcher and the engine."""
+        found = {"store": "ok", "dispatcher": "ok" if self._dispatcher.alive else "it has stopped", "engine": "ok"}
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await self._store.check()
+        except Unavailable as error:
+            found["store"] = error.message
+        except TimeoutError:
+            found["store"] = f"it does not take anything within {HEALTH_SECONDS:.0f} s"
+        if not self._engine.slots():
+            found["engine"] = "it has no places"
+        return found
 
     async def children(self, operation_id: str) -> list[Operation]:
         """What an operation has started."""
@@ -80,6 +104,7 @@ class OperationsService:
 
         Raises Conflict when it has ended already.
         """
+        begun = time.monotonic()
         whole = await self._store.resolve(operation_id)
         outcome = await self._store.cancel(whole, reason or CANCELLED_BY_USER)
         for told, attempt in outcome.running:
@@ -91,7 +116,10 @@ class OperationsService:
                 for told, attempt in outcome.running:
                     await self._left(told, attempt)
         self._dispatcher.wake()
-        return await self._store.get(whole)
+        record = await self._store.get(whole)
+        if record.status.ended:
+            self._figures.cancelled(record, time.monotonic() - begun)
+        return record
 
     async def _left(self, operation_id: str, attempt: int) -> None:
         """Return when an attempt that was told to stop has left; one that was being claimed at that moment is told again."""

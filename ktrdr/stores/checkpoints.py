@@ -87,6 +87,11 @@ class CheckpointStore:
                 return _opened(whole)
         raise NotFound(f"the checkpoint {relative} is damaged or gone, and there is none before it", hint="start the operation again")
 
+    def operations(self) -> list[str]:
+        """The operations that have a folder here."""
+        found = self.root.iterdir() if self.root.is_dir() else ()
+        return sorted(path.name for path in found if path.is_dir() and NAME.fullmatch(path.name))
+
     def delete(self, operation_id: str) -> None:
         """Remove all checkpoints of an operation."""
         folder = self._folder(operation_id)

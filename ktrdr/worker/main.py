@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import socket
 import sys
 import threading
@@ -94,6 +96,9 @@ def run(channel: socket.socket) -> None:
     """Do one attempt and leave; the guardian hears how it went. Does not return."""
     settings = Settings()
     configure(settings.log_level)
+    if settings.runner_memory_mb:
+        limit = settings.runner_memory_mb * 2**20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     link = SocketLink(channel)
     begin = link.first()
     operation = Operation.model_validate(begin["operation"])
@@ -129,12 +134,25 @@ def attempt(operation: Operation, parameters: JSON, job: Job, settings: Settings
         return last_word("failed", error.result, error.as_dict())
     except KtrdrError as error:
         return last_word("failed", None, error.as_dict())
-    except MemoryError:
-        return last_word("failed", None, {"code": "out_of_memory", "message": "the runner ran out of memory", "hint": "use fewer bars"})
     except Exception as error:  # the runner's edge: whatever happened, the row must say it
+        known = of_the_machine(error, operation, settings)
+        if known:
+            return last_word("failed", None, known)
         log.exception("the kind failed", operation_id=operation.operation_id, operation_type=operation.operation_type)
         message = f"{type(error).__name__}: {error}"
         return last_word("failed", None, {"code": "internal", "message": message, "hint": "the backend's log has the whole story"})
+
+
+def of_the_machine(error: Exception, operation: Operation, settings: Settings) -> JSON | None:
+    """What to say of an error that this machine is to blame for."""
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
+        limit = f" of {settings.runner_memory_mb:,} MB (KTRDR_RUNNER_MEMORY_MB)" if settings.runner_memory_mb else ""
+        hint = "use fewer bars, a smaller network or batch, or more memory"
+        return {"code": "out_of_memory", "message": f"the runner ran out of memory{limit}", "hint": hint}
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        hint = f"make room, then: ktrdr resume {operation.operation_id}"
+        return {"code": "disk_full", "message": f"{error.filename or settings.home} cannot be written: {error.strerror}", "hint": hint}
+    return None
 
 
 def last_word(status: str, result: JSON | None = None, error: JSON | None = None) -> JSON:

@@ -152,11 +152,22 @@ def test_following_as_server_sent_events(api: httpx.Client) -> None:
     shown = [record["progress"]["percentage"] for _, _, record in heard]
     assert shown == sorted(shown)
     assert [record["status"] for _, _, record in heard[:-1]] != ["completed"] * (len(heard) - 1)
-    # Of one that has ended there is one event, also for somebody who was away.
-    assert [name for name, _, _ in events(api, operation_id)] == ["completed"]
-    again = events(api, operation_id, {"Last-Event-ID": str(numbers[0])})
-    assert [name for name, _, _ in again] == ["completed"]
-    assert again[0][1] > numbers[0]
+    # Of one that has ended there is one event; who was away hears what was missed, or the end if that is too long ago.
+    assert [(name, number) for name, number, _ in events(api, operation_id)] == [("completed", numbers[-1])]
+    for away, number in enumerate(numbers[:-1]):
+        again = events(api, operation_id, {"Last-Event-ID": str(number)})
+        assert [(name, n, record["progress"]) for name, n, record in again] == [(e, n, r["progress"]) for e, n, r in heard[away + 1 :]]
+    for unknown in (str(numbers[-1]), "1", str(10**18)):
+        assert [name for name, _, _ in events(api, operation_id, {"Last-Event-ID": unknown})] == ["completed"]
+
+
+def test_what_happened_to_an_operation(api: httpx.Client) -> None:
+    operation_id = started_dummy(api, 0.1, 2)
+    events(api, operation_id)
+    happened = good(api.get(f"/operations/{operation_id}/history"))
+    assert [(one["event"], one["attempt"]) for one in happened] == [("queued", 0), ("started", 1), ("completed", 1)]
+    assert happened[1]["detail"]["pid"] > 1
+    refused(api.get("/operations/op_nothing/history"), 404, "not_found")
 
 
 def events(api: httpx.Client, operation_id: str, headers: dict[str, str] | None = None) -> list[tuple[str, int, JSON]]:
@@ -374,12 +385,21 @@ def test_the_budget(api: httpx.Client) -> None:
 
 
 def test_health_workers_metrics_and_trials(api: httpx.Client) -> None:
-    assert api.get("/health").json() == {"status": "ok", "version": ktrdr.__version__, "home_id": "the home's id"}
+    checks = {"store": "ok", "dispatcher": "ok", "engine": "ok"}
+    assert api.get("/health").json() == {"status": "ok", "version": ktrdr.__version__, "home_id": "the home's id", "checks": checks}
     workers = good(api.get("/workers"))["workers"]
     assert {worker["profile"] for worker in workers} == {"light", "torch"}
     assert {worker["status"] for worker in workers} == {"idle"}
+    operation_id = started_dummy(api, 30, 100)
+    good(api.post(f"/operations/{operation_id}/cancel"))
     text = api.get("/metrics").text
-    assert 'ktrdr_operations{type="dummy",status="completed"}' in text
+    for line in (
+        'ktrdr_operations{status="completed",type="dummy"} ', 'ktrdr_operations_ended_total{status="cancelled",type="dummy"} ',
+        'ktrdr_operation_attempts_total{type="dummy"} ', 'ktrdr_operation_queue_seconds_count{type="dummy"} ',
+        'ktrdr_operation_duration_seconds_sum{type="dummy"} ', 'ktrdr_cancel_seconds_count{type="dummy"} ',
+        'ktrdr_workers{profile="light",status="idle"} ',
+    ):  # fmt: skip
+        assert line in text, text
     assert isinstance(good(api.get("/trials")), list)
     refused(api.get("/trials", params={"limit": 0}), 422, "validation_error")
 

@@ -34,7 +34,7 @@ def ref(number: int = 1) -> CheckpointRef:
 async def running(store: Store, **fields: Any) -> Operation:
     """An operation whose first attempt runs."""
     operation = await store.submit(new(**fields))
-    claim = await store.claim("light", 1, LEASE)
+    claim = await store.claim("light", 1, LEASE, "me")
     assert [c.operation.operation_id for c in claim] == [operation.operation_id]
     assert not await store.begin(operation.operation_id, 1, pid=4242)
     return await store.get(operation.operation_id)
@@ -74,19 +74,19 @@ async def test_the_urgent_and_the_old_are_claimed_first(store: Store) -> None:
     first, second = await store.submit(new()), await store.submit(new())
     urgent = await store.submit(new(priority=1))
     await store.submit(new(profile="torch"))
-    claims = await store.claim("light", 2, LEASE)
+    claims = await store.claim("light", 2, LEASE, "me")
     assert {c.operation.operation_id for c in claims} == {urgent.operation_id, first.operation_id}
     assert all(c.operation.attempt == 1 and c.operation.status is Status.RUNNING for c in claims)
-    assert [c.operation.operation_id for c in await store.claim("light", 5, LEASE)] == [second.operation_id]
-    assert await store.claim("light", 5, LEASE) == []
+    assert [c.operation.operation_id for c in await store.claim("light", 5, LEASE, "me")] == [second.operation_id]
+    assert await store.claim("light", 5, LEASE, "me") == []
 
 
 async def test_no_operation_is_claimed_twice(store: Store) -> None:
     made = {(await store.submit(new())).operation_id for _ in range(12)}
-    claims = await asyncio.gather(*(store.claim("light", 3, LEASE) for _ in range(8)))
+    claims = await asyncio.gather(*(store.claim("light", 3, LEASE, "me") for _ in range(8)))
     claimed = [c.operation.operation_id for batch in claims for c in batch]
     assert sorted(claimed) == sorted(set(claimed))
-    claimed += [c.operation.operation_id for c in await store.claim("light", 12, LEASE)]
+    claimed += [c.operation.operation_id for c in await store.claim("light", 12, LEASE, "me")]
     assert set(claimed) == made
 
 
@@ -112,7 +112,7 @@ async def test_what_an_attempt_tells_is_in_the_record(store: Store) -> None:
 async def test_an_attempt_that_lost_its_operation_can_change_nothing(store: Store) -> None:
     operation = await running(store)
     await store.lose(operation.operation_id, 1, "gone", most_attempts=3)
-    await store.claim("light", 1, LEASE)
+    await store.claim("light", 1, LEASE, "me")
     late: JSON = {
         "begin": (2**20,), "set_progress": (Progress(percentage=99),), "describe": ({"a": 1},), "warn": ("late",),
         "set_checkpoint": (ref(9),), "journal": ("late", "append_trial", 1), "finish": (Status.COMPLETED, {"late": True}),
@@ -129,12 +129,12 @@ async def test_an_attempt_that_lost_its_operation_can_change_nothing(store: Stor
 
 async def test_leases_are_renewed_and_run_out(store: Store) -> None:
     operation = await running(store)
-    assert await store.leased(expired_only=True) == []
+    assert await store.leased() == []
     await store.renew([(operation.operation_id, 1)], timedelta(seconds=-1))
-    assert await store.leased(expired_only=True) == [(operation.operation_id, 1)]
+    assert await store.leased() == [(operation.operation_id, 1)]
     await store.renew([(operation.operation_id, 1), ("op_unknown", 3)], LEASE)
-    assert await store.leased(expired_only=True) == []
-    assert await store.leased(expired_only=False) == [(operation.operation_id, 1)]
+    assert await store.leased() == []
+    assert await store.leased("me") == [(operation.operation_id, 1)]
 
 
 # --- ends
@@ -165,7 +165,7 @@ async def test_a_lost_attempt_goes_back_to_the_queue_and_gives_up_in_the_end(sto
     back = await store.lose(operation.operation_id, 1, "killed", most_attempts=3)
     assert (back.status, back.attempt) == (Status.PENDING, 1)
     for attempt in (2, 3):
-        while not (claims := await store.claim("light", 1, LEASE)):  # it waits a little longer each time
+        while not (claims := await store.claim("light", 1, LEASE, "me")):  # it waits a little longer each time
             await asyncio.sleep(0.05)
         assert claims[0].operation.attempt == attempt
         lost = await store.lose(operation.operation_id, attempt, "killed", most_attempts=3)
@@ -180,7 +180,7 @@ async def test_a_checkpoint_makes_lost_attempts_forgiven(store: Store) -> None:
         await store.set_checkpoint(operation.operation_id, attempt, ref(attempt))
         lost = await store.lose(operation.operation_id, attempt, "killed", most_attempts=2)
         assert lost.status is Status.PENDING
-        assert len(await store.claim("light", 1, LEASE)) == 1
+        assert len(await store.claim("light", 1, LEASE, "me")) == 1
 
 
 async def test_a_drained_attempt_is_held_against_nobody(store: Store) -> None:
@@ -188,7 +188,7 @@ async def test_a_drained_attempt_is_held_against_nobody(store: Store) -> None:
     for attempt in range(1, 5):
         await store.give_back(operation.operation_id, attempt)
         assert (await store.get(operation.operation_id)).status is Status.PENDING
-        assert (await store.claim("light", 1, LEASE))[0].operation.attempt == attempt + 1
+        assert (await store.claim("light", 1, LEASE, "me"))[0].operation.attempt == attempt + 1
 
 
 # --- cancel
@@ -200,7 +200,7 @@ async def test_a_pending_operation_is_cancelled_at_once(store: Store) -> None:
     assert (outcome.running, outcome.ended) == ([], [operation.operation_id])
     ended = await store.get(operation.operation_id)
     assert (ended.status, ended.error_message, ended.cancelling) == (Status.CANCELLED, "not needed", False)
-    assert await store.claim("light", 1, LEASE) == []
+    assert await store.claim("light", 1, LEASE, "me") == []
 
 
 async def test_a_running_operation_is_told_first_and_the_first_reason_counts(store: Store) -> None:
@@ -217,7 +217,7 @@ async def test_a_running_operation_is_told_first_and_the_first_reason_counts(sto
 
 async def test_cancel_during_the_start_is_heard_when_the_process_is_there(store: Store) -> None:
     operation = await store.submit(new())
-    await store.claim("light", 1, LEASE)
+    await store.claim("light", 1, LEASE, "me")
     assert (await store.cancel(operation.operation_id, "no")).running == [(operation.operation_id, 1)]
     assert await store.begin(operation.operation_id, 1, pid=1)
 
@@ -251,7 +251,7 @@ async def test_a_parent_waits_and_shows_its_child(store: Store) -> None:
     assert parent.status is Status.RUNNING
     assert parent.metadata == {"training_op_id": child.operation_id}
     assert child.parent_operation_id == parent.operation_id
-    claim = (await store.claim("torch", 1, LEASE))[0]
+    claim = (await store.claim("torch", 1, LEASE, "me"))[0]
     assert claim.operation.operation_id == child.operation_id
     await store.set_progress(child.operation_id, 1, Progress(percentage=50, current_step="Epoch 5/10"))
     shown = (await store.get(parent.operation_id)).progress
@@ -264,10 +264,10 @@ async def test_a_parent_waits_and_shows_its_child(store: Store) -> None:
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
 async def test_the_end_of_a_child_wakes_its_parent_and_progress_does_not_step_back(store: Store, status: Status) -> None:
     parent, child = await parked(store)
-    await store.claim("torch", 1, LEASE)
-    assert await store.claim("light", 1, LEASE) == []
+    await store.claim("torch", 1, LEASE, "me")
+    assert await store.claim("light", 1, LEASE, "me") == []
     await store.finish(child.operation_id, 1, status)
-    woken = (await store.claim("light", 1, LEASE))[0].operation
+    woken = (await store.claim("light", 1, LEASE, "me"))[0].operation
     assert (woken.operation_id, woken.attempt) == (parent.operation_id, 2)
     assert woken.progress.percentage == (65 if status is Status.COMPLETED else 25)
     assert not await store.park_again(parent.operation_id, 2, WAITING.model_copy(update={"operation_id": child.operation_id}))
@@ -279,32 +279,32 @@ async def test_the_end_of_a_child_wakes_its_parent_and_progress_does_not_step_ba
 async def test_a_parent_that_was_lost_waits_again_for_the_same_child(store: Store) -> None:
     parent, child = await parked(store)
     # Nobody may take a parked parent: it holds no lease.
-    assert await store.leased(expired_only=False) == []
+    assert await store.leased("me") == []
     with pytest.raises(LostOwnership):
         await store.lose(parent.operation_id, 1, "gone", most_attempts=3)
-    await store.claim("torch", 1, LEASE)
+    await store.claim("torch", 1, LEASE, "me")
     await store.finish(child.operation_id, 1, Status.COMPLETED)
-    await store.claim("light", 1, LEASE)
+    await store.claim("light", 1, LEASE, "me")
     with pytest.raises(IntegrityError):  # the table holds one child per step
         await store.park(parent.operation_id, 2, new("training"), WAITING, None)
 
 
 async def test_a_parent_is_cancelled_with_all_below_it(store: Store) -> None:
     parent, child = await parked(store)
-    await store.claim("torch", 1, LEASE)
+    await store.claim("torch", 1, LEASE, "me")
     outcome = await store.cancel(parent.operation_id, "enough")
     assert (outcome.running, outcome.ended) == ([(child.operation_id, 1)], [parent.operation_id])
     ended = await store.finish(child.operation_id, 1, Status.CANCELLED, error=ErrorRecord(code="cancelled", message="Parent cancelled"))
     assert ended.status is Status.CANCELLED
     assert await store.cancel_reason(child.operation_id) == "Parent cancelled"
     assert (await store.get(parent.operation_id)).error_message == "enough"
-    assert await store.claim("light", 1, LEASE) == []
+    assert await store.claim("light", 1, LEASE, "me") == []
 
 
 async def test_a_cancelled_pending_child_wakes_its_parent(store: Store) -> None:
     parent, child = await parked(store)
     assert (await store.cancel(child.operation_id, "that one")).ended == [child.operation_id]
-    assert (await store.claim("light", 1, LEASE))[0].operation.operation_id == parent.operation_id
+    assert (await store.claim("light", 1, LEASE, "me"))[0].operation.operation_id == parent.operation_id
 
 
 # --- reading
@@ -356,7 +356,7 @@ async def test_everything_is_there_after_a_restart(database_url: str) -> None:
     await before.close()
     after = await Store.open(database_url)
     assert (await after.get(operation.operation_id)).status is Status.RUNNING
-    assert await after.leased(expired_only=False) == [(operation.operation_id, 1)]
+    assert await after.leased("me") == [(operation.operation_id, 1)]
     await after.close()
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from ktrdr.api.deps import Answer, IdempotencyKey, Operations, Page, Resumed
 from ktrdr.operations.events import Event
-from ktrdr.operations.model import Operation, Status
+from ktrdr.operations.model import Happening, Operation, Status
 from ktrdr.operations.readings import OperationQuery
 
 router = APIRouter(prefix="/operations", tags=["operations"])
@@ -52,6 +52,12 @@ async def show_operation(operation_id: str, operations: Operations) -> Answer[Op
 async def list_children(operation_id: str, operations: Operations) -> Answer[list[Operation]]:
     """List what an operation has started."""
     return Answer(data=await operations.children(operation_id))
+
+
+@router.get("/{operation_id}/history")
+async def show_history(operation_id: str, operations: Operations) -> Answer[list[Happening]]:
+    """List what has happened to an operation, oldest first: attempts, checkpoints, warnings, its end."""
+    return Answer(data=await operations.history(operation_id))
 
 
 @router.get("/{operation_id}/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})

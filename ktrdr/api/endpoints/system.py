@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 import ktrdr
 from ktrdr.api.deps import Answer, Operations, TheWorkspace
@@ -18,11 +18,12 @@ router = APIRouter(tags=["system"])
 
 
 class Health(BaseModel):
-    """That the backend is there, and whose it is."""
+    """That the backend is there, whose it is, and whether it can work."""
 
-    status: str = "ok"
+    status: Literal["ok", "degraded"]
     version: str
     home_id: str
+    checks: dict[str, str] = Field(description="For store, dispatcher and engine: `ok`, or what is wrong.")
 
 
 class Worker(BaseModel):
@@ -42,10 +43,14 @@ class Workers(BaseModel):
     workers: list[Worker]
 
 
-@router.get("/health")
-async def health(request: Request) -> Health:
-    """Say that the backend is there."""
-    return Health(version=ktrdr.__version__, home_id=request.app.state.home_id)
+@router.get("/health", responses={503: {"model": Health, "description": "It is there, and cannot work."}})
+async def health(request: Request, operations: Operations, response: Response) -> Health:
+    """Say that the backend is there, and whether its store takes operations and its engine runs them."""
+    checks = await operations.health()
+    well = set(checks.values()) == {"ok"}
+    response.status_code = 200 if well else 503
+    status: Literal["ok", "degraded"] = "ok" if well else "degraded"
+    return Health(status=status, version=ktrdr.__version__, home_id=request.app.state.home_id, checks=checks)
 
 
 @router.get("/workers")
@@ -56,16 +61,9 @@ async def workers(operations: Operations) -> Answer[Workers]:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(operations: Operations) -> str:
-    """Counts in the text form of Prometheus."""
-    slots = operations.workers()
-    lines = ["# HELP ktrdr_operations Operations by type and status.", "# TYPE ktrdr_operations gauge"]
-    for kind, status, number in await operations.counts_by_type():
-        lines.append(f'ktrdr_operations{{type="{kind}",status="{status}"}} {number}')
-    lines += ["# HELP ktrdr_workers Places where operations can run.", "# TYPE ktrdr_workers gauge"]
-    for state, number in (("busy", sum(s.operation_id is not None for s in slots)), ("idle", sum(s.operation_id is None for s in slots))):
-        lines.append(f'ktrdr_workers{{status="{state}"}} {number}')
-    return "\n".join(lines) + "\n"
+async def metrics(operations: Operations) -> PlainTextResponse:
+    """Counts and times in the text form of Prometheus."""
+    return PlainTextResponse(await operations.figures(), media_type="text/plain; version=0.0.4")
 
 
 @router.get("/trials")

@@ -9,16 +9,24 @@ import typer
 from ktrdr.cli import dashboard, results
 from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
-from ktrdr.operations.model import Operation
+from ktrdr.errors import Invalid
+from ktrdr.operations.model import Happening, Operation
 
 app = new_app()
+History = Annotated[bool, typer.Option("--history", help="Show what has happened to the operation: attempts, checkpoints, warnings.")]
 MaybeOperation = Annotated[str | None, typer.Argument(help="An operation's id; without one, the whole system.", metavar="[OPERATION]")]
 
 
 @app.command()
-def status(ctx: typer.Context, operation: MaybeOperation = None) -> None:
+def status(ctx: typer.Context, operation: MaybeOperation = None, history: History = False) -> None:
     """Show the whole system, or one operation."""
     session: Session = ctx.obj
+    if history:
+        if operation is None:
+            raise Invalid("--history needs an operation", hint="ktrdr ops lists them")
+        happened = session.get(f"/operations/{operation}/history")["data"]
+        session.output.answer(happened, results.history([Happening.model_validate(one) for one in happened]))
+        return
     if operation is None:
         seen = session.run(dashboard.look)
         session.output.answer(seen.as_dict(), seen.lines())

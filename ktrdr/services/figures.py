@@ -1,0 +1,54 @@
+"""What is counted and timed while the backend runs, for `/metrics`."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from ktrdr.operations.engine import Slot
+from ktrdr.operations.model import Operation
+
+SHORT = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0)
+LONG = (0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 28800)
+
+
+class OperationFigures:
+    """Counts and times of operations; those of the rows are asked for when they are shown."""
+
+    def __init__(self) -> None:
+        self.registry = own = CollectorRegistry()
+        each = ["type", "status"]
+        self._rows = Gauge("ktrdr_operations", "Operations by type and status, over all rows.", each, registry=own)
+        self._workers = Gauge("ktrdr_workers", "Places where operations can run.", ["profile", "status"], registry=own)
+        self._ended = Counter("ktrdr_operations_ended", "Operations that ended since the backend started.", each, registry=own)
+        self._attempts = Counter("ktrdr_operation_attempts", "Attempts that ended operations needed.", ["type"], registry=own)
+        self._waited = seconds("ktrdr_operation_queue_seconds", "Time in the queue before the first start.", LONG, own)
+        self._took = seconds("ktrdr_operation_duration_seconds", "Time from first start to end.", LONG, own)
+        self._cancel = seconds("ktrdr_cancel_seconds", "Time from asking for a cancel to its end.", SHORT, own)
+
+    def ended(self, operation: Operation) -> None:
+        """An operation has ended."""
+        name = operation.operation_type
+        self._ended.labels(name, operation.status.value).inc()
+        self._attempts.labels(name).inc(operation.attempt)
+        if operation.started_at and operation.completed_at:
+            self._waited.labels(name).observe((operation.started_at - operation.created_at).total_seconds())
+            self._took.labels(name).observe((operation.completed_at - operation.started_at).total_seconds())
+
+    def cancelled(self, operation: Operation, seconds: float) -> None:
+        """A cancel took so long, from the request to the end."""
+        self._cancel.labels(operation.operation_type).observe(seconds)
+
+    def text(self, rows: list[tuple[str, str, int]], slots: list[Slot]) -> bytes:
+        """All figures in the text form of Prometheus."""
+        self._rows.clear()
+        for name, status, number in rows:
+            self._rows.labels(name, status).set(number)
+        self._workers.clear()
+        for slot in slots:
+            self._workers.labels(slot.profile, "busy" if slot.operation_id else "idle").inc()
+        return generate_latest(self.registry)
+
+
+def seconds(name: str, meaning: str, buckets: tuple[float, ...], registry: CollectorRegistry) -> Histogram:
+    """Times by type of operation."""
+    return Histogram(name, meaning, ["type"], buckets=buckets, registry=registry)
