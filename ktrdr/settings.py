@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 def default_cpu_slots() -> int:
@@ -25,10 +27,10 @@ def default_ledger() -> Path:
     return Path(base) / "ktrdr" / "trials.sqlite"
 
 
-class Settings(BaseSettings):
-    """The settings of this process."""
+class Settings(BaseModel):
+    """The settings of this process: what is given, else what the environment says, else the default."""
 
-    model_config = SettingsConfigDict(env_prefix="KTRDR_", frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Field(default_factory=default_home, description="Where bars, models, strategies, logs and the database live.")
     ledger: Path = Field(default_factory=default_ledger, description="The append-only trial ledger.")
@@ -42,6 +44,7 @@ class Settings(BaseSettings):
     running_limits: dict[str, int] = Field(default_factory=dict, description='Most running at once of a type, such as {"training": 1}.')
     running_limit: int | None = Field(None, ge=1, description="Most running at once of all types together.")
     runner_memory_mb: int | None = Field(None, ge=64, description="Memory one runner may take; more ends it as out of memory.")
+    preload_minutes: float = Field(10.0, gt=0, description="A preloaded process without work for so long is dropped for its memory.")
     idle_minutes: float = Field(30.0, gt=0, description="The local backend leaves after so long without work or callers.")
     lease_seconds: float = Field(20.0, gt=0, description="An attempt not renewed for so long is lost.")
     renew_seconds: float = Field(5.0, gt=0, description="How often a guardian renews its lease.")
@@ -61,6 +64,12 @@ class Settings(BaseSettings):
     gate_min_win_rate: float = Field(0.45, description="Backtest gate: least share of winning trades.")
     gate_min_sharpe: float = Field(-0.50, description="Backtest gate: least annualised Sharpe ratio.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
+        found = {name: os.environ[variable] for name in cls.model_fields if (variable := f"KTRDR_{name.upper()}") in os.environ}
+        return {**{name: _parsed(text) for name, text in found.items()}, **given}
+
     @property
     def operations_url(self) -> str:
         """SQLAlchemy address of the operations database."""
@@ -69,3 +78,10 @@ class Settings(BaseSettings):
     def folder(self, name: str) -> Path:
         """One of the folders of the home: bars, models, strategies, checkpoints, reports, logs, cache."""
         return self.home / name
+
+
+def _parsed(text: str) -> Any:
+    """A setting that is a table is written as JSON."""
+    with suppress(ValueError):
+        return json.loads(text) if text.startswith("{") else text
+    return text

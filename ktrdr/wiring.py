@@ -10,9 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ktrdr.agents.offline import OfflineDesigner
 from ktrdr.kinds.base import Workspace
-from ktrdr.llm.scripted import ScriptedDesigner
 from ktrdr.operations.dispatch import Dispatcher
 from ktrdr.operations.events import Hub
 from ktrdr.operations.guardian import Doors
@@ -25,11 +23,8 @@ from ktrdr.services.figures import OperationFigures
 from ktrdr.services.housekeeping import tidy_for_ever
 from ktrdr.services.operations import OperationsService, prepared
 from ktrdr.settings import Settings
-from ktrdr.stores.bars import BarStore
-from ktrdr.stores.checkpoints import CheckpointStore
-from ktrdr.stores.models import ModelStore
-from ktrdr.stores.strategies import StrategyStore
-from ktrdr.stores.trials import Trial, TrialLedger
+from ktrdr.stores.trials import Trial
+from ktrdr.workspace import open_workspace
 
 ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -52,19 +47,6 @@ class Backend:
     agent: AgentService
 
 
-def workspace(settings: Settings) -> Workspace:
-    """The ports that kinds work with, on the home that the settings name."""
-    return Workspace(
-        settings=settings,
-        bars=BarStore(settings.folder("bars")),
-        strategies=StrategyStore(settings.folder("strategies")),
-        models=ModelStore(settings.folder("models")),
-        checkpoints=CheckpointStore(settings.folder("checkpoints")),
-        trials=TrialLedger(settings.ledger),
-        designers={"offline": OfflineDesigner(), "scripted": ScriptedDesigner()},
-    )
-
-
 def runner_environment(settings: Settings) -> dict[str, str]:
     """What runner processes find in their environment: these settings, caches in the home, one thread each."""
     values = settings.model_dump(mode="json", exclude={"token"}, exclude_none=True)
@@ -77,7 +59,7 @@ def runner_environment(settings: Settings) -> dict[str, str]:
 @asynccontextmanager
 async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
     """A backend that takes operations from the queue until it is closed; then what runs is drained."""
-    ports = workspace(settings)
+    ports = open_workspace(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
     store = await Store.open(settings.operations_url)
     figures = OperationFigures()
@@ -96,7 +78,9 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
         settings.cancel_grace_seconds, settings.max_attempts,
     )  # fmt: skip
     slots = {"light": settings.light_slots, "torch": settings.torch_slots}
-    engine = LocalEngine(slots, launcher(runner_environment(settings)), doors, on_end=lambda: dispatcher.wake())  # noqa: PLW0108  (it is made below)
+    start = launcher(runner_environment(settings))
+    idle = 60 * settings.preload_minutes
+    engine = LocalEngine(slots, start, doors, lambda: dispatcher.wake(), idle_seconds=idle)  # noqa: PLW0108  (it is made below)
     dispatcher = Dispatcher(store, engine, hub, settings)
     operations = OperationsService(store, engine, dispatcher, hub, workspace=ports, figures=figures)
     housekeeping: asyncio.Task[None] | None = None

@@ -13,7 +13,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from bench.operations.world import JSON, World, quantiles, tell, world
+from bench.operations.world import ENDED, JSON, World, quantiles, tell, world
 from ktrdr.operations.model import Status
 from ktrdr.operations.store import NewOperation, Store
 
@@ -44,14 +44,18 @@ def figures(here: World, ended: int, pending: int, requests: int) -> JSON:
     asyncio.run(fill(f"sqlite+aiosqlite:///{here.home / 'ktrdr.db'}", ended, pending))
     here.up()
     pages, submissions, commands = [], [], []
+    for _ in range(10):
+        here.client.get("/operations", params={"limit": 50})
     for _ in range(requests):
         begun = time.perf_counter()
-        assert len(here.client.get("/operations", params={"limit": 50}).json()["data"]) == min(50, ended + pending)
+        answer = here.client.get("/operations", params={"limit": 50})
         pages.append(time.perf_counter() - begun)
+        assert len(answer.json()["data"]) == min(50, ended + pending)
+    for _ in range(requests):
         begun = time.perf_counter()
-        here.start("/dummy/start", {"duration": 0.01, "iterations": 1})
+        submitted = here.start("/dummy/start", {"duration": 0.01, "iterations": 1})
         submissions.append(time.perf_counter() - begun)
-        time.sleep(0.02)
+        here.until(submitted, lambda o: o["status"] in ENDED)
     for _ in range(max(3, requests // 20)):
         begun = time.perf_counter()
         subprocess.run([sys.executable, "-m", "ktrdr.cli", "ops"], env=here.environment, check=True, capture_output=True)

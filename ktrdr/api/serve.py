@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import json
 import os
 import secrets
@@ -46,7 +47,7 @@ def serve(host: str | None = None, port: int | None = None) -> None:
 
 async def run(app: FastAPI, settings: Settings, listener: socket.socket, home_id: str) -> None:
     """Answer on a socket, and let the home know where."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="off"))
 
     def leave(*_: object) -> None:
         server.should_exit = True
@@ -54,19 +55,21 @@ async def run(app: FastAPI, settings: Settings, listener: socket.socket, home_id
     # The server raises again, when it is done, the signal that ended it; what it finds then must not end us before we have tidied up.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
     note = settings.home / "backend.json"
     try:
-        while not server.started and not serving.done():  # noqa: ASYNC110  (uvicorn has a flag, and no event)
-            await asyncio.sleep(0.01)
-        if server.started:
+        async with app.router.lifespan_context(app):  # here rather than in the server, which would hide why it fails
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            while not server.started and not serving.done():  # noqa: ASYNC110  (uvicorn has a flag, and no event)
+                await asyncio.sleep(0.01)
+            gc.collect()
+            gc.freeze()  # what is loaded now stays; looking through it again would hold an answer up for 50 ms now and then
             host, port = listener.getsockname()[:2]
             near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  (compared, not bound)
             url = f"http://{near}:{port}"
             write_note(note, {"url": url, "pid": os.getpid(), "version": ktrdr.__version__, "home_id": home_id})
             log.info("backend serves", url=url, home=str(settings.home), pid=os.getpid())
             await leave_when_idle(app, settings, server, serving)
-        await serving
+            await serving
     finally:
         note.unlink(missing_ok=True)
 
@@ -106,7 +109,8 @@ def owned(home: Path) -> Iterator[str]:
 def bound(host: str, port: int, *, firm: bool) -> Iterator[socket.socket]:
     """A listening socket; if the port is taken and nobody insisted on it, on any free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # The protocol is named because asyncio sends small packets at once only where it is; else each answer may wait 40 ms.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))

@@ -47,7 +47,8 @@ def settings() -> Settings:
     except ValidationError as error:
         wrong = error.errors()[0]
         name = f"KTRDR_{'_'.join(str(part) for part in wrong['loc']).upper()}"
-        raise Invalid(f"{name} cannot be {wrong['input']!r}: {wrong['msg']}", hint="ktrdr config lists every setting") from None
+        given = "what it is" if name == "KTRDR_TOKEN" else repr(wrong["input"])
+        raise Invalid(f"{name} cannot be {given}: {wrong['msg']}", hint="ktrdr config lists every setting") from None
 
 
 def normalised(url: str) -> str:
@@ -115,11 +116,9 @@ def running(home: Path) -> Backend | None:
 
 def probe(url: str) -> JSON | None:
     """What a backend says of its health; None where nothing answers as one would."""
-    # A proxy of the environment must not come between us and this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}) if is_here(url) else urllib.request.ProxyHandler())
     try:
         asked = urllib.request.Request(f"{url}/health", headers=credentials())  # noqa: S310  (the address is a backend of ours)
-        with opener.open(asked, timeout=PROBE_SECONDS) as response:
+        with opener(url).open(asked, timeout=PROBE_SECONDS) as response:
             health = json.load(response)
     except urllib.error.HTTPError as error:
         if error.code == 401:
@@ -133,6 +132,11 @@ def probe(url: str) -> JSON | None:
     if not isinstance(health, dict):
         return None
     return health["data"] if isinstance(health.get("data"), dict) else health
+
+
+def opener(url: str) -> urllib.request.OpenerDirector:
+    """What opens addresses of a backend; a proxy of the environment must not come between us and this machine."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}) if is_here(url) else urllib.request.ProxyHandler())
 
 
 def credentials() -> dict[str, str]:
@@ -218,11 +222,12 @@ def log_file(home: Path) -> Path:
 
 
 def last_line(log: Path, offset: int) -> str:
-    """The last line that was logged after `offset`."""
+    """The error that was logged last after `offset`, else the last line."""
     with log.open("rb") as stream:
         stream.seek(offset)
         lines = stream.read().decode("utf-8", errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else f"no answer within {START_SECONDS:.0f} s"
+    told = [line for line in lines if line.startswith("Error: ")] or lines
+    return told[-1].strip().removeprefix("Error: ") if told else f"no answer within {START_SECONDS:.0f} s"
 
 
 @contextmanager

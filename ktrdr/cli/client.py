@@ -14,20 +14,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ktrdr.cli import backend
+from ktrdr.cli.answers import TEMPORARY, ApiError, answer_of
 from ktrdr.cli.events import read_events
 from ktrdr.cli.interrupt import Interrupt
-from ktrdr.errors import KtrdrError, Unavailable
+from ktrdr.errors import Unavailable
 from ktrdr.operations.model import Status
 
 if TYPE_CHECKING:
-    import httpx
-
     from ktrdr.cli.operation_adapters import OperationAdapter
 
 JSON = dict[str, Any]
 POLL_SECONDS = 0.3
 RETRIES = 3
-TEMPORARY = frozenset({502, 503, 504})
 NO_STREAM = frozenset({404, 405, 406, 501})
 logger = logging.getLogger("ktrdr.cli.client")
 
@@ -39,14 +37,6 @@ class Notice(Enum):
     CONNECTED_AGAIN = auto()
     CANCELLING = auto()
     CANCEL_SENT = auto()
-
-
-class ApiError(KtrdrError):
-    """The backend said no; `status` is the HTTP status."""
-
-    def __init__(self, status: int, message: str, *, code: str, hint: str | None = None, details: JSON | None = None) -> None:
-        super().__init__(message, code=code, hint=hint, details=details)
-        self.status = status
 
 
 class NoEventStream(Exception):
@@ -196,7 +186,7 @@ class AsyncCLIClient:
         before: JSON | None = None
         while True:
             response = await self._http.get(f"{self._url}/operations/{operation_id}")
-            record: JSON = answer_of(response)["data"]
+            record: JSON = answer_of(response.status_code, str(response.url), response.content)["data"]
             if record != before:
                 yield None, record
             before = record
@@ -212,7 +202,7 @@ class AsyncCLIClient:
                 response = await self._http.request(method, self._url + path.removeprefix("/api/v1"), **content)
                 logger.info("%s %s: %s in %.0f ms", method, path, response.status_code, 1000 * (time.monotonic() - begun))
                 if last or not repeatable or response.status_code not in TEMPORARY:
-                    return answer_of(response)
+                    return answer_of(response.status_code, str(response.url), response.content)
             except httpx.TransportError as error:
                 logger.info("%s %s: %s", method, path, type(error).__name__)
                 # A connection that was never made has started nothing.
@@ -223,30 +213,3 @@ class AsyncCLIClient:
 
     def _unreachable(self, hint: str = "is it running? ktrdr up starts the local one") -> Unavailable:
         return Unavailable(f"the backend at {self._url.removesuffix('/api/v1')} does not answer", hint=hint)
-
-
-def answer_of(response: httpx.Response) -> Any:
-    """The JSON of a good answer; ApiError for any other."""
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if response.is_success and body is not None:
-        return body
-    if not isinstance(body, dict):
-        what = f"HTTP {response.status_code}" if response.is_error else "no JSON"
-        raise ApiError(response.status_code, f"{response.url} answered with {what}", code="unexpected", hint="is this a ktrdr backend?")
-    raise refusal(response.status_code, body)
-
-
-def refusal(status: int, body: JSON) -> ApiError:
-    """The error in an answer: our envelope, a flat body with a reason, or a framework's detail."""
-    error = body.get("error")
-    if isinstance(error, dict):
-        return ApiError(
-            status, error.get("message") or f"HTTP {status}", code=error.get("code") or "unexpected",
-            hint=error.get("hint"), details=error.get("details") or {},
-        )  # fmt: skip
-    reason = body.get("reason")
-    message = body.get("message") or reason or body.get("detail") or f"HTTP {status}"
-    return ApiError(status, str(message), code=str(reason or "unexpected"), hint=body.get("hint"), details=body)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ktrdr.cli import results
-from ktrdr.cli.client import ApiError, AsyncCLIClient, Notice
+from ktrdr.cli.answers import ApiError
+from ktrdr.cli.client import AsyncCLIClient, Notice
 from ktrdr.cli.mistakes import UsageMistake
 from ktrdr.cli.output import Output
 from ktrdr.errors import Invalid, KtrdrError

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ktrdr.cli import backend
-from ktrdr.cli.client import AsyncCLIClient
+from ktrdr.cli.answers import ask
 from ktrdr.cli.output import Output
+
+if TYPE_CHECKING:
+    from ktrdr.cli.client import AsyncCLIClient
 
 T = TypeVar("T")
 JSON = dict[str, Any]
@@ -26,8 +28,12 @@ class Session:
 
     def run(self, work: Callable[[AsyncCLIClient], Awaitable[T]]) -> T:
         """Do some work with a client whose backend answers."""
+        import asyncio
+
+        from ktrdr.cli.client import AsyncCLIClient
+
         # Before the event loop, so that Ctrl+C is heard while a backend starts.
-        backend.ensure(self.url, self.output.note)
+        self.address()
 
         async def whole() -> T:
             async with AsyncCLIClient(self.url) as client:
@@ -35,14 +41,18 @@ class Session:
 
         return asyncio.run(whole())
 
+    def address(self) -> str:
+        """The API address of a backend that answers."""
+        return backend.ensure(self.url, self.output.note)
+
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """One answer of the backend."""
-        return self.run(lambda client: client.get(path, params))
+        return ask("GET", self.address(), path, params)
 
     def post(self, path: str, json: JSON | None = None) -> Any:
         """One answer of the backend to a POST."""
-        return self.run(lambda client: client.post(path, json))
+        return ask("POST", self.address(), path, body=json)
 
     def delete(self, path: str) -> Any:
         """One answer of the backend to a DELETE."""
-        return self.run(lambda client: client.delete(path))
+        return ask("DELETE", self.address(), path)

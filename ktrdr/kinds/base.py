@@ -25,7 +25,7 @@ Profile = Literal["light", "torch"]
 
 @dataclass(frozen=True)
 class Workspace:
-    """The ports a kind works with, built once by `ktrdr.wiring`."""
+    """The ports a kind works with, built once by `ktrdr.workspace`."""
 
     settings: Settings
     bars: BarStore

@@ -43,6 +43,9 @@ class Launcher(Protocol):
     async def launch(self, profile: str) -> Runner:
         """Start a runner that waits for its first message."""
 
+    def drop(self, profile: str) -> None:
+        """Let go of what was preloaded for a profile; it comes back with the next launch."""
+
     async def close(self) -> None:
         """Let go of what was preloaded."""
 
@@ -62,6 +65,9 @@ class SpawnLauncher:
         )  # fmt: skip
         theirs.close()
         return Runner(process.pid, ours, asyncio.ensure_future(process.wait()))
+
+    def drop(self, profile: str) -> None:
+        """Nothing is kept between two launches."""
 
     async def close(self) -> None:
         """Nothing is kept between two launches."""

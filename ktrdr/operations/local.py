@@ -9,19 +9,19 @@ from ktrdr.errors import KtrdrError, LostOwnership, Unavailable
 from ktrdr.log import logger
 from ktrdr.operations.engine import Signal, Slot
 from ktrdr.operations.guardian import Doors, Guardian
-from ktrdr.operations.launch import ForkLauncher, Launcher
+from ktrdr.operations.launch import Launcher
 from ktrdr.operations.store import Claim
 
 DRAIN_SECONDS = 10.0
-IDLE_SECONDS = 600.0
-"""A preloaded torch server without work for so long is dropped for its memory."""
 log = logger(__name__)
 
 
 class LocalEngine:
     """Attempts on this machine, in a fixed number of slots per profile."""
 
-    def __init__(self, slots: dict[str, int], launcher: Launcher, doors: Doors, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, slots: dict[str, int], launcher: Launcher, doors: Doors, on_end: Callable[[], None], *, idle_seconds: float = 600.0
+    ) -> None:
         self._slots = slots
         self._launcher = launcher
         self._doors = doors
@@ -31,7 +31,8 @@ class LocalEngine:
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._profiles: dict[tuple[str, int], str] = {}
         self._given_up: set[tuple[str, int]] = set()
-        self._dropping: asyncio.TimerHandle | None = None
+        self._idle_seconds = idle_seconds
+        self._dropping: dict[str, asyncio.TimerHandle] = {}
 
     def capacity(self) -> dict[str, int]:
         """Free slots by profile."""
@@ -70,7 +71,7 @@ class LocalEngine:
             self._profiles.pop(key, None)
             self._tasks.pop(key, None)
             self._given_up.discard(key)
-            self._drop_torch_later()
+            self._drop_later(claim.profile)
             self._on_end()
 
     def signal(self, operation_id: str, attempt: int, signal: Signal) -> bool:
@@ -118,22 +119,21 @@ class LocalEngine:
 
     async def close(self) -> None:
         """Drain all attempts; what stays longer is killed, and goes on from its checkpoint another time."""
-        if self._dropping:
-            self._dropping.cancel()
+        for dropping in self._dropping.values():
+            dropping.cancel()
         for key in self.running():
             self.signal(*key, "drain")
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=DRAIN_SECONDS + 5)
         await self._launcher.close()
 
-    def _drop_torch_later(self) -> None:
-        """Free the memory of the torch server after a while without work for it."""
-        if not isinstance(self._launcher, ForkLauncher):
-            return
-        if self._dropping:
-            self._dropping.cancel()
-        self._dropping = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._drop_torch)
+    def _drop_later(self, profile: str) -> None:
+        """Free the memory of a preloaded process after a while without work for it."""
+        before = self._dropping.pop(profile, None)
+        if before:
+            before.cancel()
+        self._dropping[profile] = asyncio.get_running_loop().call_later(self._idle_seconds, self._drop, profile)
 
-    def _drop_torch(self) -> None:
-        if "torch" not in self._profiles.values() and isinstance(self._launcher, ForkLauncher):
-            self._launcher.drop("torch")
+    def _drop(self, profile: str) -> None:
+        if profile not in self._profiles.values():
+            self._launcher.drop(profile)

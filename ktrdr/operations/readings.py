@@ -19,6 +19,7 @@ from ktrdr.operations.tables import events, operations, steps
 JSON = dict[str, Any]
 o = operations.c
 LEASED = (State.STARTING, State.RUNNING)
+ALIVE = (State.QUEUED, *LEASED, State.PARKED)
 LEAST_PART = 4
 
 
@@ -106,14 +107,15 @@ class Readings:
         if query.operation_type is not None:
             wanted.append(o.operation_type == query.operation_type)
         if query.active_only:
-            wanted.append(o.state != State.ENDED)
+            wanted.append(o.state.in_(ALIVE))
         if query.resumable:
             wanted.append(resumable())
         async with transaction(self._engine) as connection:
             page = select(operations).where(*wanted).order_by(o.created_at.desc(), o.operation_id.desc())
             rows = (await connection.execute(page.limit(query.limit).offset(query.offset))).all()
-            total = (await connection.execute(select(func.count()).select_from(operations).where(*wanted))).scalar_one()
-            active = (await connection.execute(select(func.count()).select_from(operations).where(o.state != State.ENDED))).scalar_one()
+            of_query = select(func.count()).select_from(operations).where(*wanted).scalar_subquery()
+            of_alive = select(func.count()).select_from(operations).where(o.state.in_(ALIVE)).scalar_subquery()
+            total, active = (await connection.execute(select(of_query, of_alive))).one()
             return OperationPage(await self._records(connection, rows), total, active)
 
     async def counts(self) -> list[tuple[str, str, int]]:

@@ -114,12 +114,12 @@ def run(channel: socket.socket) -> None:
 
 def attempt(operation: Operation, parameters: JSON, job: Job, settings: Settings) -> JSON:
     """The last word on an attempt: how it ended, with its result or its error."""
-    from ktrdr.wiring import workspace
+    from ktrdr.workspace import open_workspace
 
     result: JSON | None = None
     try:
         kind = KINDS.get(operation.operation_type)(**parameters)
-        result = kind.run(job, workspace(settings))
+        result = kind.run(job, open_workspace(settings))
         json.dumps(result, allow_nan=False)
         return last_word("completed", result)
     except Orphaned:

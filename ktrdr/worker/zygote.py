@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import selectors
@@ -24,6 +25,8 @@ def serve(profile: str, control: socket.socket) -> None:
     selector = selectors.DefaultSelector()
     selector.register(control, selectors.EVENT_READ)
     selector.register(wake_read, selectors.EVENT_READ)
+    gc.collect()
+    gc.freeze()  # a runner's collector would only copy these pages
     tell(control, type="ready")
     while True:
         for key, _ in selector.select():
@@ -54,7 +57,7 @@ def become_runner(channel: socket.socket, foreign: list[int]) -> None:
 
 def preload(profile: str) -> None:
     """Load what every runner of this profile would load; fails loudly if it cannot."""
-    from ktrdr import wiring  # noqa: F401
+    from ktrdr import workspace  # noqa: F401
     from ktrdr.kinds.base import KINDS
 
     KINDS.names()
@@ -66,7 +69,7 @@ def preload(profile: str) -> None:
         layer(torch.zeros(2, 4)).sum().backward()
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             raise RuntimeError("a fork server must not touch the GPU")
-    import talib  # noqa: F401
+        import talib  # noqa: F401
 
 
 def children_gone() -> Iterator[tuple[int, int]]:

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from ktrdr.cli.client import ApiError, AsyncCLIClient, Notice
+from ktrdr.cli.answers import ApiError
+from ktrdr.cli.client import AsyncCLIClient, Notice
 from ktrdr.cli.operation_adapters import DummyOperationAdapter, TrainingOperationAdapter
 from ktrdr.errors import Unavailable
 from tests.cli_api import Answer, Api, Request, failure, operation, serving

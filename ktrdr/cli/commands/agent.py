@@ -8,7 +8,7 @@ import typer
 
 from ktrdr.cli import follow as following
 from ktrdr.cli import results
-from ktrdr.cli.client import ApiError
+from ktrdr.cli.answers import ApiError
 from ktrdr.cli.operation_adapters import ResearchOperationAdapter
 from ktrdr.cli.options import Follow, new_app
 from ktrdr.cli.session import Session
