@@ -14,7 +14,7 @@ from ktrdr.kinds.base import Workspace
 from ktrdr.operations.dispatch import Dispatcher
 from ktrdr.operations.events import Hub
 from ktrdr.operations.guardian import Doors
-from ktrdr.operations.launch import launcher
+from ktrdr.operations.launch import Launcher, suitable_launcher
 from ktrdr.operations.local import LocalEngine
 from ktrdr.operations.model import Operation
 from ktrdr.operations.store import NewOperation, Store
@@ -57,8 +57,11 @@ def runner_environment(settings: Settings) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
-    """A backend that takes operations from the queue until it is closed; then what runs is drained."""
+async def open_backend(settings: Settings, launcher: Launcher | None = None) -> AsyncIterator[Backend]:
+    """A backend that takes operations from the queue until it is closed; then what runs is drained.
+
+    Runners are started by `launcher`, or by what suits this system.
+    """
     ports = open_workspace(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
     store = await Store.open(settings.operations_url)
@@ -75,10 +78,10 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
 
     doors = Doors(
         store, hub, {"append_trial": append_trial}, start_child, ports.checkpoints.delete,
-        settings.cancel_grace_seconds, settings.max_attempts,
+        settings.cancel_grace_seconds, settings.max_attempts, settings.runner_memory_mb,
     )  # fmt: skip
     slots = {"light": settings.light_slots, "torch": settings.torch_slots}
-    start = launcher(runner_environment(settings))
+    start = launcher or suitable_launcher(runner_environment(settings))
     idle = 60 * settings.preload_minutes
     engine = LocalEngine(slots, start, doors, lambda: dispatcher.wake(), idle_seconds=idle)  # noqa: PLW0108  (it is made below)
     dispatcher = Dispatcher(store, engine, hub, settings)

@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 import ktrdr
 from ktrdr.api import errors
 from ktrdr.api.endpoints import agent, checkpoints, data, operations, starts, strategies, system
+from ktrdr.operations.launch import Launcher
 from ktrdr.settings import Settings
 from ktrdr.wiring import open_backend
 
@@ -23,12 +24,12 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 Next = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(settings: Settings, home_id: str) -> FastAPI:
+def create_app(settings: Settings, home_id: str, launcher: Launcher | None = None) -> FastAPI:
     """The application; its backend lives as long as it is served."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_backend(settings) as backend:
+        async with open_backend(settings, launcher) as backend:
             app.state.backend = backend
             yield
 

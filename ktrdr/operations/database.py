@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,8 @@ class Lead:
     async def release(self) -> None:
         """Let another one have it."""
         if self._session:
+            with suppress(DBAPIError):
+                await self._session.execute(text("SELECT pg_advisory_unlock_all()"))
             await self._session.close()
         if self._file:
             self._file.close()

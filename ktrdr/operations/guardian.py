@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel
 
 from ktrdr.errors import KtrdrError, LostOwnership, Unavailable
 from ktrdr.log import logger
@@ -44,6 +47,16 @@ class Doors:
     grace: float
     """Seconds between asking a runner to stop and killing it."""
     most_attempts: int
+    memory_mb: int | None = None
+    """What a runner may take at most."""
+
+
+class LastWord(BaseModel, frozen=True):
+    """What a runner says of its end."""
+
+    status: Literal["completed", "failed", "cancelled", "drained", "parked"]
+    result: JSON | None = None
+    error: ErrorRecord | None = None
 
 
 class Guardian:
@@ -55,7 +68,7 @@ class Guardian:
         self._runner = runner
         self._doors = doors
         self._writer: asyncio.StreamWriter | None = None
-        self._last_word: JSON | None = None
+        self._last_word: LastWord | None = None
         self._killing: asyncio.TimerHandle | None = None
         self._begun = False
         """Whether the runner knows what to do; it understands nothing else before."""
@@ -179,7 +192,7 @@ class Guardian:
             case "ask":
                 await self._answer(said["id"], said["message"])
             case "end":
-                self._last_word = said
+                self._last_word = LastWord.model_validate(said)
 
     def _change(self, **fields: Any) -> None:
         self.operation = self.operation.model_copy(update=fields)
@@ -276,21 +289,19 @@ class Guardian:
 
     async def _write_end(self, deaths: int) -> Operation | None:
         doors, word = self._doors, self._last_word
-        status: str | None = word["status"] if word else None
-        if status == "parked":
+        if word and word.status == "parked":
             return None
         await self._save_progress()
-        if self._cancelled or status == "cancelled":
+        if self._cancelled or (word and word.status == "cancelled"):
             reason = await self._patiently(lambda: doors.store.cancel_reason(self.operation.operation_id))
             return await self._finish(Status.CANCELLED, None, ErrorRecord(code="cancelled", message=reason))
-        if word is None or status is None:
-            code, sentence = death_sentence(self._runner.gone.result(), deaths_for_want_of_memory() - deaths)
+        if word is None:
+            code, sentence = death_sentence(self._runner.gone.result(), deaths_for_want_of_memory() - deaths, doors.memory_mb)
             return await self._patiently(lambda: doors.store.lose(*self.key, self._unreadable or sentence, doors.most_attempts, code))
-        if status == "drained":
+        if word.status == "drained":
             await self._patiently(lambda: doors.store.give_back(*self.key))
             return None
-        error = ErrorRecord.model_validate(word["error"]) if word["error"] else None
-        return await self._finish(Status(status), word["result"], error)
+        return await self._finish(Status(word.status), word.result, word.error)
 
     async def _finish(self, status: Status, result: JSON | None, error: ErrorRecord | None) -> Operation:
         ended = await self._patiently(lambda: self._doors.store.finish(*self.key, status, result, error))
@@ -299,8 +310,10 @@ class Guardian:
         return ended
 
 
-def death_sentence(exit_status: int, deaths: int) -> tuple[str, str]:
+def death_sentence(exit_status: int, deaths: int, memory_mb: int | None) -> tuple[str, str]:
     """Code and words for how a process ended that said nothing of its end."""
+    if exit_status == -signal.SIGABRT and memory_mb:  # what native code does that gets no memory
+        return "out_of_memory", f"the runner ran out of memory of {memory_mb:,} MB (KTRDR_RUNNER_MEMORY_MB)"
     if exit_status == -9 and deaths > 0:
         return "out_of_memory", "the runner was killed because the machine ran out of memory"
     if exit_status == -9:

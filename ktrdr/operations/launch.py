@@ -104,9 +104,13 @@ class Zygote:
             ours, theirs = socket.socketpair()
             born: asyncio.Future[tuple[int, asyncio.Future[int]]] = self._loop.create_future()
             self._asked.put_nowait(born)
-            socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
-            theirs.close()
-            pid, gone = await born
+            try:
+                socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
+                pid, gone = await born
+            finally:
+                theirs.close()
+                if not born.done() or born.cancelled() or born.exception():
+                    ours.close()
         return Runner(pid, ours, gone)
 
     def _hear(self) -> None:
@@ -184,6 +188,6 @@ class ForkLauncher:
             self.drop(profile)
 
 
-def launcher(environment: dict[str, str]) -> Launcher:
+def suitable_launcher(environment: dict[str, str]) -> Launcher:
     """The launcher that suits this system: forking is safe on Linux only."""
     return ForkLauncher(environment) if sys.platform == "linux" else SpawnLauncher(environment)

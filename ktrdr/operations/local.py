@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from ktrdr.errors import KtrdrError, LostOwnership, Unavailable
 from ktrdr.log import logger
@@ -66,6 +67,10 @@ class LocalEngine:
             log.warning("ownership lost", operation_id=key[0], attempt=key[1], reason=str(lost))
         except Unavailable as error:  # nothing more can be written; when its lease has run out it is taken back
             log.error("attempt given up", operation_id=key[0], attempt=key[1], reason=str(error))
+        except Exception as error:  # an error of ours must not leave a row that says it runs
+            log.exception("guardian failed", operation_id=key[0], attempt=key[1])
+            with suppress(LostOwnership, Unavailable):
+                doors.hub.publish(await doors.store.lose(*key, f"its guardian failed: {error!r}", doors.most_attempts))
         finally:
             self._guardians.pop(key, None)
             self._profiles.pop(key, None)

@@ -124,9 +124,9 @@ class Store(Readings):
             "parameters": new.parameters, "metadata": new.metadata, "created_at": now, "resumed_from": new.resumed_from,
             "warnings": [],
         }  # fmt: skip
-        await connection.execute(insert(operations).values(values))
+        row = (await connection.execute(insert(operations).values(values).returning(*operations.c))).one()
         await self._log(connection, operation_id, 0, "queued")
-        return (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
+        return row
 
     async def park_again(self, operation_id: str, attempt: int, waiting: Waiting) -> bool:
         """Park a parent whose child runs already; False if the child has ended meanwhile."""

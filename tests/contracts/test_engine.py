@@ -15,7 +15,6 @@ import pytest
 
 from ktrdr.errors import Conflict, Invalid, NotFound
 from ktrdr.operations.launch import SpawnLauncher
-from ktrdr.operations.local import LocalEngine
 from ktrdr.operations.model import Operation, Status
 from ktrdr.operations.readings import OperationQuery
 from ktrdr.services.operations import OperationsService
@@ -200,15 +199,11 @@ async def test_what_cannot_be_resumed() -> None:
 
 
 async def test_runners_can_be_started_afresh_where_forking_is_not_safe() -> None:
-    async with backend() as opened:
+    settings = Settings()
+    async with open_backend(settings, SpawnLauncher(runner_environment(settings))) as opened:
         service = opened.operations
-        spawning = LocalEngine(
-            {"light": 1}, SpawnLauncher(runner_environment(opened.settings)), service._engine._doors, service._dispatcher.wake
-        )  # fmt: skip
-        service._dispatcher._engine = service._engine = spawning
         started = await service.start("dummy", {"duration": 0.2, "iterations": 2})
         assert (await until(service, started.operation_id, lambda o: o.status.ended)).status is Status.COMPLETED
         operation, pid = await at_work(service)
         assert (await service.cancel(operation.operation_id)).status is Status.CANCELLED
         assert not is_there(pid)
-        await spawning.close()
