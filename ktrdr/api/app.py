@@ -36,7 +36,7 @@ def create_app(settings: Settings, home_id: str, launcher: Launcher | None = Non
     app = FastAPI(
         title="ktrdr", version=ktrdr.__version__, summary="Research, train and honestly test readable trading strategies.",
         docs_url=f"{PREFIX}/docs", redoc_url=None, openapi_url=f"{PREFIX}/openapi.json", lifespan=lifespan, redirect_slashes=False,
-        responses={422: {"description": "What was sent cannot be right."}},
+        responses=errors.DOCUMENTED,
     )  # fmt: skip
     app.state.home_id = home_id
     app.state.last_request = time.monotonic()

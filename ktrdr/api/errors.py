@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from ktrdr.errors import KtrdrError
 from ktrdr.log import logger
 
 JSON = dict[str, Any]
+
+
+class Sentence(BaseModel):
+    """What went wrong, and what to do next."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    details: JSON = Field(default_factory=dict)
+
+
+class ErrorAnswer(BaseModel):
+    """An error, in the shape that every endpoint answers it."""
+
+    success: Literal[False] = False
+    error: Sentence
+
+
+MEANINGS = {
+    400: "The body is no JSON.",
+    401: "The token is missing or wrong.",
+    403: "The request was not made for this backend, or by a foreign page.",
+    404: "There is no such thing.",
+    409: "It is not in a state for that.",
+    413: "The body is too large.",
+    422: "What was sent cannot be right.",
+    429: "A limit says no.",
+    503: "Something that is needed does not answer.",
+}
+DOCUMENTED: dict[int | str, JSON] = {status: {"model": ErrorAnswer, "description": meaning} for status, meaning in MEANINGS.items()}
 log = logger(__name__)
 
 

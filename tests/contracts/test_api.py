@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi.routing import APIRoute
 
 import ktrdr
 from ktrdr.api.app import PREFIX, create_app
 from ktrdr.settings import Settings
+from tests.contracts.serving import served
 
 pytestmark = pytest.mark.process
 JSON = dict[str, Any]
@@ -33,20 +31,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def api(home: Path) -> Iterator[httpx.Client]:
     """A client of a backend that serves on a free port of this machine."""
     app = create_app(Settings(home=home, ledger=home.parent / "trials.sqlite"), "the home's id")
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}{PREFIX}", timeout=30, trust_env=False) as client:
-            yield client
-        server.should_exit = True
-        thread.join(30)
-        assert not thread.is_alive()
+    with served(app) as url, httpx.Client(base_url=f"{url}{PREFIX}", timeout=30, trust_env=False) as client:
+        yield client
 
 
 def good(response: httpx.Response, status: int = 200) -> Any:

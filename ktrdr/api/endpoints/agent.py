@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from ktrdr.api.deps import Agent, IdempotencyKey
+from ktrdr.api.errors import ErrorAnswer
 from ktrdr.errors import Conflict, KtrdrError, NotFound
 from ktrdr.operations.model import Operation
 from ktrdr.services.agent import Trigger, child_of
@@ -99,7 +100,7 @@ class Budget(BaseModel):
     "/trigger",
     status_code=202,
     response_model=Triggered,
-    responses={409: {"model": Refusal}, 422: {"model": Refusal}, 429: {"model": Refusal}},
+    responses={status: {"model": Refusal | ErrorAnswer, "description": "No cycle was started."} for status in (404, 409, 422, 429)},
 )
 async def trigger(agent: Agent, body: TriggerRequest | None = None, idempotency_key: IdempotencyKey = None) -> Triggered | JSONResponse:
     """Start a research cycle; no body at all researches a default goal."""
@@ -146,13 +147,21 @@ def ended(cycle: Operation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@router.delete("/cancel", response_model=CancelledStatus, responses={404: {"model": NothingToCancel}})
+@router.delete(
+    "/cancel",
+    response_model=CancelledStatus,
+    responses={404: {"model": NothingToCancel | ErrorAnswer, "description": "No such cycle runs."}},
+)
 async def cancel(agent: Agent) -> CancelledStatus | JSONResponse:
     """Cancel the running cycle and its child."""
     return await cancel_cycle(None, agent)
 
 
-@router.delete("/cancel/{operation_id}", response_model=CancelledStatus, responses={404: {"model": NothingToCancel}})
+@router.delete(
+    "/cancel/{operation_id}",
+    response_model=CancelledStatus,
+    responses={404: {"model": NothingToCancel | ErrorAnswer, "description": "No such cycle runs."}},
+)
 async def cancel_one(operation_id: str, agent: Agent) -> CancelledStatus | JSONResponse:
     """Cancel one cycle and its child."""
     return await cancel_cycle(operation_id, agent)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 import ktrdr
 from ktrdr.api.deps import Answer, Operations, TheWorkspace
+from ktrdr.api.errors import ErrorAnswer
 from ktrdr.stores.trials import Recorded
 
 router = APIRouter(tags=["system"])
@@ -43,7 +44,7 @@ class Workers(BaseModel):
     workers: list[Worker]
 
 
-@router.get("/health", responses={503: {"model": Health, "description": "It is there, and cannot work."}})
+@router.get("/health", responses={503: {"model": Health | ErrorAnswer, "description": "It is there, and cannot work."}})
 async def health(request: Request, operations: Operations, response: Response) -> Health:
     """Say that the backend is there, and whether its store takes operations and its engine runs them."""
     checks = await operations.health()
