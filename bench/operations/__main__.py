@@ -1,16 +1,17 @@
-"""`python -m bench.operations [cancel|kill|listing|progress|start|all] [--samples N]`: measure, and end with 1 where a claim fails."""
+"""`python -m bench.operations [WHAT] [--samples N]`: measure operations under fire, and end with 1 where a claim fails."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from bench.operations import cancel, kill, listing, progress, start
+from bench.operations import cancel, interrupt, kill, listing, progress, start
 
 FULL = {
     "start": lambda n: start.measure(n or 10),
     "listing": lambda n: listing.measure(requests=n or 200),
     "progress": lambda n: progress.measure(n or 200),
+    "interrupt": lambda n: interrupt.measure(n or 100),
     "cancel": lambda n: cancel.measure(n or 500),
     "kill": lambda n: kill.measure(n or 200),
 }

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.operations.world import ENDED, JSON, World, tell, world
+from bench.operations.world import ENDED, JSON, YEARS, World, tell, world
 
 VICTIMS = ("runner", "backend", "both")
 SETTINGS = {"checkpoint_seconds": 0, "max_attempts": 5}
@@ -73,7 +73,6 @@ def paid(here: World, record: JSON) -> bytes:
     return str(sum(trial["operation_id"] == record["operation_id"] for trial in trials)).encode()
 
 
-YEARS = {"strategy_name": "momentum", "start_date": "2012-01-01", "end_date": "2015-01-01"}
 DECADE = {"strategy_name": "momentum", "start_date": "2007-02-01", "end_date": "2018-12-01", "model_path": ""}
 MADE = {"timeframe": "1h", "provider": "synthetic", "mode": "full", "start_date": "2000-01-01", "end_date": "2008-01-01"}
 WORKLOADS = {

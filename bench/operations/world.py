@@ -22,6 +22,18 @@ ENDED = ("completed", "failed", "cancelled")
 BUSY = {"strategy_name": "momentum", "start_date": "2007-02-01", "end_date": "2018-12-01"}
 """A training that works for many seconds."""
 
+YEARS = {"strategy_name": "momentum", "start_date": "2012-01-01", "end_date": "2015-01-01"}
+"""A training of a second or two."""
+SAMPLE = Path(__file__).parents[2] / "ktrdr" / "sample" / "strategies" / "momentum.yaml"
+
+
+def slow_strategy(folder: Path, epochs: int = 400) -> Path:
+    """The file of a strategy that trains for a while on any machine."""
+    path = folder / "slow.yaml"
+    text = SAMPLE.read_text(encoding="utf-8").replace("name: momentum", "name: slow").replace("epochs: 20", f"epochs: {epochs}")
+    path.write_text(text, encoding="utf-8")
+    return path
+
 
 class World:
     """A home, its backend, and a client."""

@@ -134,7 +134,10 @@ async def follow(store: Store, hub: Hub, operation_id: str, after: int | None = 
     record, so one who was away for long has missed nothing that counts.
     """
     with hub.stream(operation_id) as stream:
-        shown, newest = await store.get(operation_id), stream.newest
+        shown = await store.get(operation_id)
+        if stream.newest is None and not shown.status.ended:
+            hub.publish(shown)
+        newest = stream.newest
         if newest is not None and not shown.status.ended:
             shown = newest.operation  # the row has progress four times a second only
         heard = after if after is not None and after < hub.next_seq() else None

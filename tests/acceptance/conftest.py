@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from bench.operations.world import slow_strategy
 
 pytestmark = pytest.mark.process
 UNMEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
@@ -102,10 +102,7 @@ class User:
 
     def slow_strategy(self, epochs: int = 60) -> str:
         """The file of a strategy that trains for a while on any machine."""
-        text = (ROOT / "ktrdr" / "sample" / "strategies" / "momentum.yaml").read_text(encoding="utf-8")
-        path = self.folder / "slow.yaml"
-        path.write_text(text.replace("name: momentum", "name: slow").replace("epochs: 20", f"epochs: {epochs}"), encoding="utf-8")
-        return str(path)
+        return str(slow_strategy(self.folder, epochs))
 
     def kill_backend(self) -> None:
         os.kill(self.backend()["pid"], signal.SIGKILL)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import select
 import shutil
-import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
+from bench.operations.terminal import Terminal
 from tests.acceptance.conftest import ENDED, User
 from tests.conftest import ROOT
 
@@ -85,45 +81,6 @@ def test_older_spellings_do_what_they_did(user: User) -> None:
     assert user.run("backtest", "run", "momentum", "--start-date", "2030-01-01", "--end-date", "2031-01-01", code=1).stderr
 
 
-class Terminal:
-    """A command at a terminal of its own."""
-
-    def __init__(self, user: User, *words: str) -> None:
-        self.process, self._screen = pty.fork()
-        if self.process == 0:
-            os.chdir(user.folder)
-            os.execve(sys.executable, [sys.executable, "-m", "ktrdr.cli", *words], {**user.environment, "TERM": "xterm"})
-        self.seen = ""
-
-    def until(self, text: str, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while text not in self.seen:
-            assert time.monotonic() < deadline, self.seen
-            if select.select([self._screen], [], [], 0.1)[0]:
-                try:
-                    self.seen += os.read(self._screen, 65_536).decode(errors="replace")
-                except OSError:
-                    raise AssertionError(f"it ended without {text!r}:\n{self.seen}") from None
-
-    def press_ctrl_c(self) -> None:
-        os.write(self._screen, b"\x03")
-
-    def end(self, seconds: float = 20) -> int:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if select.select([self._screen], [], [], 0.05)[0]:
-                try:
-                    self.seen += os.read(self._screen, 65_536).decode(errors="replace")
-                except OSError:
-                    pass
-            pid, status = os.waitpid(self.process, os.WNOHANG)
-            if pid:
-                os.close(self._screen)
-                return os.waitstatus_to_exitcode(status)
-        os.kill(self.process, signal.SIGKILL)
-        raise AssertionError(f"it did not end:\n{self.seen}")
-
-
 FOLLOWED = {
     "train": (("train", "slow.yaml", *LONG, "--follow"), "Epoch", "Training"),
     "research": (("research", "momentum in EURUSD", "--candidates", "500", "--follow"), "Candidate", "Research"),
@@ -137,7 +94,7 @@ FOLLOWED = {
 def test_ctrl_c_at_a_terminal_cancels_what_it_started(user: User, name: str) -> None:
     words, sign, noun = FOLLOWED[name]
     user.slow_strategy(400)
-    terminal = Terminal(user, *words)
+    terminal = Terminal(user.folder, user.environment, *words)
     terminal.until(sign)
     terminal.press_ctrl_c()
     assert terminal.end() == 130, terminal.seen
@@ -148,14 +105,14 @@ def test_ctrl_c_at_a_terminal_cancels_what_it_started(user: User, name: str) -> 
 
 def test_ctrl_c_on_follow_leaves_the_operation_alone(user: User) -> None:
     started = user.json("train", user.slow_strategy(400), *LONG)["operation_id"]
-    terminal = Terminal(user, "follow", started)
+    terminal = Terminal(user.folder, user.environment, "follow", started)
     terminal.until("Epoch")
     terminal.press_ctrl_c()
     assert terminal.end() == 0, terminal.seen
     assert "Detached from operation" in terminal.seen
     assert user.json("status", started)["status"] == "running"
     user.run("cancel", started)
-    resumed = Terminal(user, "resume", started, "--follow")
+    resumed = Terminal(user.folder, user.environment, "resume", started, "--follow")
     resumed.until("Epoch")
     resumed.press_ctrl_c()
     assert resumed.end() == 130, resumed.seen

@@ -1,0 +1,45 @@
+"""`make faults` in a short form: what is measured there holds here too, with time limits that a busy machine keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from bench.operations import cancel, interrupt, kill, listing, progress, start
+from bench.operations.world import JSON, world
+
+pytestmark = [pytest.mark.process, pytest.mark.torch]
+CEILING = 5000.0
+"""Milliseconds."""
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [lambda: cancel.busy(3), lambda: cancel.busy(2, "postgresql"), lambda: cancel.tree(2), lambda: cancel.stubborn(2)],
+    ids=["training", "training on PostgreSQL", "cycle and its design", "frozen training"],
+)
+def test_cancel_leaves_no_process_and_the_row_says_so(figures: Callable[[], JSON]) -> None:
+    assert figures()["max"] < CEILING
+
+
+def test_whatever_is_killed_ends_as_if_nothing_had_happened() -> None:
+    assert kill.measure(4)
+
+
+def test_ctrl_c_on_everything_that_is_followed() -> None:
+    taken, ends = interrupt.press(6)
+    assert set(ends) <= {"exit 130, cancelled", "too quick to be stopped"}, ends
+    assert max(taken) < CEILING / 1000
+
+
+def test_many_operations_and_many_followers() -> None:
+    with world() as here:
+        found = listing.figures(here, 300, 100, 10)
+        assert max(found[name]["max"] for name in ("page", "submit", "command")) < CEILING
+        assert progress.many(here, 10, 2) == 0
+
+
+def test_a_command_starts_the_backend_and_an_idle_one_is_small() -> None:
+    assert max(start.cold(1)) < CEILING / 1000
+    assert start.idle() < 200
