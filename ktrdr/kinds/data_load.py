@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict
 
 from ktrdr.errors import Invalid, KtrdrError, NoData
 from ktrdr.kinds.base import JSON, KINDS, Kind, Workspace
+from ktrdr.kinds.given import Saver
 from ktrdr.market.bars import Bars
 from ktrdr.market.checks import check_bars
 from ktrdr.market.sessions import has_hours, no_hours, within_hours
@@ -57,6 +58,12 @@ class Segment:
             "start": self.start.isoformat(), "end": self.end.isoformat(), "state": done.state, "bars": done.bars, "added": done.added,
             "conflicts": done.conflicts, "message": done.message,
         }  # fmt: skip
+
+    @classmethod
+    def of(cls, summary: JSON) -> Self:
+        """The segment that a summary tells of."""
+        told = {name: value for name, value in summary.items() if name not in ("start", "end")}
+        return cls(datetime.fromisoformat(summary["start"]), datetime.fromisoformat(summary["end"]), Outcome(**told))
 
 
 @KINDS.add
@@ -113,12 +120,19 @@ class DataLoad(Kind):
         }  # fmt: skip
 
     def run(self, job: Job, workspace: Workspace) -> JSON:
-        """Ask the provider year by year, and store each year before the next one is asked for."""
+        """Ask the provider year by year, and store each year before the next one is asked for; a resumed load asks for the rest."""
         provider, before = self.source(), self._stored(workspace)
         job.report(0, f"Asking {self.provider} for {self.symbol} {self.timeframe}")
         reach = provider.reach(self.symbol, self._size, lambda step: job.report(0, step))
-        start, end = self._range(reach, before)
-        segments = list(self._load(job, workspace, provider, years(start, end, newest_first=self.mode == "backfill")))
+        known = workspace.checkpoints.read(job.resumed.path).state if job.resumed else None
+        segments = [Segment.of(summary) for summary in known["segments"]] if known else []
+        start, end = map(datetime.fromisoformat, known["range"]) if known else self._range(reach, before)
+        saver = Saver(job, workspace)
+        for segment in self._load(job, workspace, provider, years(start, end, newest_first=self.mode == "backfill"), len(segments)):
+            segments.append(segment)
+            state = {"range": [start.isoformat(), end.isoformat()], "segments": [s.summary() for s in segments]}
+            if segment.outcome.state != "failed":
+                saver.keep(f"{_day(segment.start)} .. {_day(segment.end)}", state)
         if not any(segment.outcome.bars for segment in segments):
             self._require_up_to_date(workspace, before, reach)
         after = workspace.bars.find(self.symbol, self._size, self.provider)
@@ -207,10 +221,12 @@ class DataLoad(Kind):
             )
         return start, end
 
-    def _load(self, job: Job, workspace: Workspace, provider: Provider, parts: list[tuple[datetime, datetime]]) -> Iterator[Segment]:
-        """Fetch and store each part; after one that failed the rest is not asked for."""
-        stored_any = False
-        for done, (start, end) in enumerate(parts):
+    def _load(
+        self, job: Job, workspace: Workspace, provider: Provider, parts: list[tuple[datetime, datetime]], skipped: int
+    ) -> Iterator[Segment]:
+        """Fetch and store each part but the first `skipped`; after one that failed the rest is not asked for."""
+        stored_any = skipped > 0
+        for done, (start, end) in list(enumerate(parts))[skipped:]:
             steps, percent = (done, len(parts)), 100 * done / len(parts)
             job.report(percent, f"{self.symbol} {self.timeframe} · {_day(start)} .. {_day(end)}", steps=steps)
             number = workspace.bars.begin_load(self.symbol, self._size, self._named, start=start, end=end, hours=self._hours)

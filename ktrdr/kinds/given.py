@@ -120,15 +120,15 @@ class Saver:
     def offer(self, position: str, parts: Callable[[], tuple[JSON, Mapping[str, NDArray[Any]]]]) -> None:
         """A state to go on from; written if the last one was written long enough ago."""
 
-        def write() -> None:
-            state, tensors = parts()
-            kept = self._workspace.checkpoints.write(self._job.operation_id, position, state, tensors)
-            self._job.checkpoint(CheckpointRef(**vars(kept)))
-            self._written_at, self._pending = time.monotonic(), None
-
-        self._pending = write
+        self._pending = lambda: self.keep(position, *parts())
         if self._written_at is None or time.monotonic() - self._written_at >= self._workspace.settings.checkpoint_seconds:
-            write()
+            self._pending()
+
+    def keep(self, position: str, state: JSON, tensors: Mapping[str, NDArray[Any]] | None = None) -> None:
+        """Write a state now."""
+        kept = self._workspace.checkpoints.write(self._job.operation_id, position, state, tensors)
+        self._job.checkpoint(CheckpointRef(**vars(kept)))
+        self._written_at, self._pending = time.monotonic(), None
 
     def flush(self) -> None:
         """Write the newest state, if it was not written yet."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -109,3 +111,24 @@ def test_an_idle_backend_leaves_by_itself(user: User) -> None:
     while (user.home / "backend.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not (user.home / "backend.json").exists()
+
+
+def test_others_need_a_token_and_commands_send_it(user: User) -> None:
+    refused = user.run("serve", "--host", "0.0.0.0", "--port", "0", code=1)
+    assert "KTRDR_TOKEN" in refused.stderr
+    user.extra["KTRDR_TOKEN"] = "a secret of more than sixteen characters"
+    with subprocess.Popen(
+        [sys.executable, "-m", "ktrdr.api", "serve", "--host", "0.0.0.0", "--port", "0"], env=user.environment, cwd=user.folder,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as serving:  # fmt: skip
+        deadline = time.monotonic() + 30
+        while not (user.home / "backend.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert user.json("dummy", "start", "--duration", "0.1", "--iterations", "1")["status"] == "completed"
+        url = user.backend()["url"]
+        user.extra["KTRDR_TOKEN"] = "another secret of sixteen characters"
+        assert "token" in user.run("ops", "--url", url, code=1).stderr
+        assert "token" in user.run("ops", code=1).stderr
+        serving.send_signal(signal.SIGTERM)
+        assert serving.wait(30) == 0

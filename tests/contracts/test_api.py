@@ -424,3 +424,18 @@ def test_the_description_of_the_api_is_complete(api: httpx.Client) -> None:
         plain = route.path.removeprefix(PREFIX)
         pieces = [piece for piece in plain.split("/") if piece and "{" not in piece]
         assert all(f"/{piece}" in source for piece in pieces), f"no test names {plain}"
+
+
+def test_a_backend_with_a_token_answers_nobody_without_it(tmp_path: Path) -> None:
+    app = create_app(Settings(home=tmp_path / "home", token=TOKEN), "the home's id")  # type: ignore[arg-type]
+    with served(app) as url, httpx.Client(base_url=f"{url}{PREFIX}", timeout=30, trust_env=False) as client:
+        for said in ({}, {"Authorization": "Bearer something else"}, {"Authorization": TOKEN[:-1]}):
+            for path in ("/operations", "/health", "/metrics", "/openapi.json"):
+                refused(client.get(path, headers=said), 401, "wrong_token")
+        known = {"Authorization": f"Bearer {TOKEN}"}
+        assert client.get("/operations", headers=known).status_code == 200
+        assert client.get("/operations", headers={**known, "Host": "ktrdr.example"}).status_code == 200
+        refused(client.post("/dummy/start", headers={**known, "Origin": "http://evil.example"}), 403, "wrong_origin")
+
+
+TOKEN = "a secret of more than sixteen characters"

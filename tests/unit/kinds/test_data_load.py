@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,7 +15,7 @@ from ktrdr.kinds.data_load import DataLoad, years
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Cancelled, Job
-from ktrdr.operations.model import Operation
+from ktrdr.operations.model import CheckpointRef, Operation
 from ktrdr.providers.base import OnProgress, Provider
 from ktrdr.providers.synthetic import Synthetic
 from ktrdr.stores.catalog import Outcome
@@ -29,12 +29,14 @@ class Listener:
     def __init__(self, cancel_at_step: int | None = None) -> None:
         self.heard: list[dict[str, Any]] = []
         self.cancel_at_step = cancel_at_step
+        self.checkpoint: CheckpointRef | None = None
 
     def send(self, message: dict[str, Any]) -> None:
         self.heard.append(message)
 
     def ask(self, message: dict[str, Any]) -> Any:
-        raise AssertionError(f"a load asks nothing: {message}")
+        assert message["type"] == "checkpoint"
+        self.checkpoint = CheckpointRef(**message["checkpoint"])
 
     def interruption(self) -> Exception | None:
         done = [m["progress"]["steps_completed"] for m in self.heard if m["type"] == "progress"]
@@ -49,13 +51,16 @@ class Listener:
         return [message["progress"]["current_step"] for message in self.heard if message["type"] == "progress"]
 
 
-def run(workspace: Workspace, listener: Listener | None = None, kind: type[DataLoad] = DataLoad, **parameters: Any) -> dict[str, Any]:
+def run(
+    workspace: Workspace, listener: Listener | None = None, kind: type[DataLoad] = DataLoad, resumed: CheckpointRef | None = None,
+    **parameters: Any,
+) -> dict[str, Any]:  # fmt: skip
     """The result of a load that went the way of every operation: prepared, written as JSON, run from that."""
     ready = kind(**parameters).prepare(workspace)
     kept = kind(**json.loads(json.dumps(ready.model_dump(mode="json"))))
     assert kept == ready
     operation = Operation(operation_id="op_data_load_1", operation_type="data_load", created_at=datetime.now(UTC))
-    result = kept.run(Job(operation, listener or Listener()), workspace)
+    result = kept.run(Job(operation, listener or Listener(), resumed), workspace)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     return result
 
@@ -188,6 +193,37 @@ def test_a_cancelled_load_keeps_what_was_stored_and_the_next_one_goes_on(workspa
     assert stored
     assert stored.last == datetime(2000, 12, 29, tzinfo=UTC)
     assert run(workspace, symbol="SPY")["bars_loaded"] == 5283 - stored.bars
+
+
+class Counted(Synthetic):
+    """Notes what it is asked for."""
+
+    asked: ClassVar[list[int]] = []
+
+    def fetch(self, symbol: str, timeframe: Timeframe, *, start: datetime, end: datetime, on_progress: OnProgress) -> Bars:
+        self.asked.append(start.year)
+        return super().fetch(symbol, timeframe, start=start, end=end, on_progress=on_progress)
+
+
+class CountedLoad(DataLoad):
+    def source(self) -> Provider:
+        return Counted()
+
+
+def test_a_resumed_load_asks_for_the_rest_only_and_tells_of_all(workspace: Workspace):
+    words: dict[str, Any] = {
+        "symbol": "MADE", "timeframe": "1h", "provider": "synthetic", "mode": "full", "start_date": "2001-03-01", "end_date": "2006-01-01",
+    }  # fmt: skip
+    listener = Listener(cancel_at_step=3)
+    Counted.asked.clear()
+    with pytest.raises(Cancelled):
+        run(workspace, listener, CountedLoad, **words)
+    assert listener.checkpoint
+    assert listener.checkpoint.position == "2003-01-01 .. 2004-01-01"
+    resumed = run(workspace, Listener(), CountedLoad, listener.checkpoint, **words)
+    assert Counted.asked == [2001, 2002, 2003, 2004, 2004, 2005]  # it was cancelled while 2004 was on its way
+    assert [segment["start"][:4] for segment in resumed["segments"]] == ["2001", "2002", "2003", "2004", "2005"]
+    assert (resumed["status"], resumed["bars_loaded"]) == ("complete", resumed["bars_total"])
 
 
 def test_a_load_that_was_broken_off_between_file_and_ledger_is_no_obstacle(workspace: Workspace):
