@@ -117,18 +117,20 @@ def test_others_need_a_token_and_commands_send_it(user: User) -> None:
     refused = user.run("serve", "--host", "0.0.0.0", "--port", "0", code=1)
     assert "KTRDR_TOKEN" in refused.stderr
     user.extra["KTRDR_TOKEN"] = "a secret of more than sixteen characters"
-    with subprocess.Popen(
+    serving = subprocess.Popen(
         [sys.executable, "-m", "ktrdr.api", "serve", "--host", "0.0.0.0", "--port", "0"], env=user.environment, cwd=user.folder,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    ) as serving:  # fmt: skip
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
         deadline = time.monotonic() + 30
         while not (user.home / "backend.json").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert user.json("dummy", "start", "--duration", "0.1", "--iterations", "1")["status"] == "completed"
+        assert user.lines("dummy", "start", "--duration", "0.1", "--iterations", "1")[-1]["event"] == "completed"
         url = user.backend()["url"]
         user.extra["KTRDR_TOKEN"] = "another secret of sixteen characters"
         assert "token" in user.run("ops", "--url", url, code=1).stderr
         assert "token" in user.run("ops", code=1).stderr
+    finally:
         serving.send_signal(signal.SIGTERM)
         assert serving.wait(30) == 0
