@@ -8,6 +8,9 @@ from ktrdr.operations.engine import Slot
 from ktrdr.operations.model import Operation
 
 SHORT = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0)
+CYCLE = "agent_research"
+PHASES = {"agent_design": "designing", "training": "training", "backtesting": "backtesting", "agent_assessment": "assessing"}
+"""The phase of a cycle that a child of it does."""
 LONG = (0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 28800)
 
 
@@ -25,8 +28,25 @@ class OperationFigures:
         self._took = seconds("ktrdr_operation_duration_seconds", "Time from first start to end.", LONG, own)
         self._cancel = seconds("ktrdr_cancel_seconds", "Time from asking for a cancel to its end.", SHORT, own)
 
+        self._cycles = Counter("agent_cycles", "Research cycles that ended.", ["outcome"], registry=own)
+        self._cycle = Histogram("agent_cycle_duration_seconds", "Time of a research cycle.", buckets=LONG, registry=own)
+        self._phase = Histogram("agent_phase_duration_seconds", "Time of a phase of a cycle.", ["phase"], buckets=LONG, registry=own)
+        self._gates = Counter("agent_gate_results", "What gates said.", ["gate", "result"], registry=own)
+
     def ended(self, operation: Operation) -> None:
         """An operation has ended."""
+        self._count(operation)
+        seconds = operation.duration_seconds or 0.0
+        if operation.operation_type == CYCLE:
+            refused = operation.error is not None and operation.error.code == "gate_failed"
+            self._cycles.labels("gate_failed" if refused else operation.status.value).inc()
+            self._cycle.observe(seconds)
+            for gate in (operation.result_summary or {}).get("gates", ()):
+                self._gates.labels(gate["gate"], "passed" if gate["passed"] else "refused").inc()
+        elif operation.parent_operation_id and operation.operation_type in PHASES:
+            self._phase.labels(PHASES[operation.operation_type]).observe(seconds)
+
+    def _count(self, operation: Operation) -> None:
         name = operation.operation_type
         self._ended.labels(name, operation.status.value).inc()
         self._attempts.labels(name).inc(operation.attempt)
