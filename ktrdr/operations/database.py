@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from io import TextIOWrapper
@@ -27,14 +28,17 @@ async def connect(url: str) -> AsyncEngine:
     engine = _engine(url)
     ready = False
     try:
+        if engine.dialect.name == "sqlite":  # first without aiosqlite, whose thread outlives a file that cannot be opened
+            sqlite3.connect(engine.url.database or ":memory:").close()
         async with engine.connect() as connection:
             await connection.execution_options(ktrdr_write=True)
             async with connection.begin():
                 await lock(connection, "tables")
                 await connection.run_sync(_bring_up_to_date)
         ready = True
-    except OperationalError as error:
-        raise Unavailable(f"the operations database {engine.url.render_as_string()} cannot be used: {error.orig}") from None
+    except (OperationalError, sqlite3.OperationalError) as error:
+        why = error.orig if isinstance(error, OperationalError) else error
+        raise Unavailable(f"the operations database {engine.url.render_as_string()} cannot be used: {why}") from None
     finally:
         if not ready:
             await engine.dispose()
