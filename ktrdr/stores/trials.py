@@ -119,8 +119,8 @@ class TrialLedger:
         """The newest trials first, of one symbol if it is named."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT * FROM trials WHERE ?1 IS NULL OR symbol = ?1 ORDER BY number DESC LIMIT ?2",
-                (symbol.upper() if symbol else None, limit),
+                "SELECT * FROM trials WHERE :symbol IS NULL OR symbol = :symbol ORDER BY number DESC LIMIT :limit",
+                {"symbol": symbol.upper() if symbol else None, "limit": limit},
             ).fetchall()
         return [_recorded(row) for row in rows]
 
