@@ -24,7 +24,7 @@ def one_training(here: World, *, stubborn: bool = False) -> float:
     operation_id = here.start("/trainings/start", BUSY)
     here.until(operation_id, lambda o: o["progress"]["context"].get("batch_number") is not None)
     pid = here.runners()[0]["pid"]
-    time.sleep(random.uniform(0, 0.2))
+    time.sleep(random.uniform(0, 0.2))  # at any moment of an epoch, not always at the start of one
     if stubborn:
         os.kill(pid, signal.SIGSTOP)
     return cancel(here, operation_id, [pid])

@@ -28,7 +28,7 @@ def one(here: World, words: tuple[str, ...]) -> tuple[float, int, str]:
     """Seconds from the key to the word that the request has left, the exit code, and the status of the operation."""
     terminal = Terminal(here.folder, here.environment, *words)
     terminal.until("Status: running")
-    time.sleep(random.uniform(0, 0.2))
+    time.sleep(random.uniform(0, 0.2))  # at any moment, not always right after a line
     begun = time.perf_counter()
     terminal.press_ctrl_c()
     terminal.until("ancellation sent")

@@ -129,7 +129,7 @@ def measure(samples: int, seed: int = 7, names: tuple[str, ...] = tuple(WORKLOAD
                 expected[name, number] = (WORKLOADS[name].digest(calm, record), record["duration_seconds"])
             wanted, seconds = expected[name, number]
             operation_id, _ = run(here, name, number, models[here])
-            time.sleep(chance.uniform(0, seconds))
+            time.sleep(chance.uniform(0, seconds))  # at any moment of the life that an undisturbed one has
             victim = chance.choice(VICTIMS)
             if strike(here, operation_id, victim):
                 struck[victim] += 1

@@ -59,7 +59,7 @@ class World:
                 [sys.executable, "-m", "ktrdr.api", "serve"], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
-        while True:
+        while time.perf_counter() - begun < 60:
             try:
                 url = json.loads((self.home / "backend.json").read_text(encoding="utf-8"))["url"]
                 self.client.base_url = httpx.URL(f"{url}/api/v1")
@@ -69,6 +69,7 @@ class World:
                 if self.process.poll() is not None:
                     raise RuntimeError((self.folder / "backend.log").read_text(encoding="utf-8")[-2000:]) from None
                 time.sleep(0.01)
+        raise TimeoutError("the backend did not answer within 60 s")
 
     def down(self) -> None:
         """Let the backend leave."""

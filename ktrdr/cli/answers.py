@@ -55,14 +55,18 @@ def ask(method: str, url: str, path: str, params: Mapping[str, Any] | None = Non
         except (OSError, HTTPException) as error:
             logger.info("%s %s: %s", method, path, error)
             if not again:
-                hint = "is it running? ktrdr up starts the local one"
-                raise Unavailable(f"the backend at {url.removesuffix('/api/v1')} does not answer", hint=hint) from error
+                raise unreachable(url) from error
             status, answer = 503, b""
         logger.info("%s %s: %s in %.0f ms", method, path, status, 1000 * (time.monotonic() - begun))
         if not again or status not in TEMPORARY:
             return answer_of(status, whole, answer)
-        time.sleep(0.1 * 2**attempt)
+        time.sleep(0.1 * 2**attempt)  # a backend that is just starting or busy gets a moment
     raise AssertionError("the last attempt returns or raises")
+
+
+def unreachable(url: str, hint: str = "is it running? ktrdr up starts the local one") -> Unavailable:
+    """That nothing answers at the address of an API."""
+    return Unavailable(f"the backend at {url.removesuffix('/api/v1')} does not answer", hint=hint)
 
 
 def answer_of(status: int, url: str, content: bytes) -> Any:

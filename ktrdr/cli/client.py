@@ -14,10 +14,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ktrdr.cli import backend
-from ktrdr.cli.answers import TEMPORARY, ApiError, answer_of
+from ktrdr.cli.answers import RETRIES, TEMPORARY, ApiError, answer_of, unreachable
 from ktrdr.cli.events import read_events
 from ktrdr.cli.interrupt import Interrupt
-from ktrdr.errors import Unavailable
 from ktrdr.operations.model import Status
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 POLL_SECONDS = 0.3
-RETRIES = 3
 NO_STREAM = frozenset({404, 405, 406, 501})
 logger = logging.getLogger("ktrdr.cli.client")
 
@@ -74,6 +72,11 @@ class AsyncCLIClient:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._http.aclose()
+
+    @property
+    def url(self) -> str:
+        """The API address that it talks to."""
+        return self._url
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """What the backend answers to a GET; tried again where the connection or the backend fails for a moment."""
@@ -169,7 +172,7 @@ class AsyncCLIClient:
                 lost_at = time.monotonic()
                 on_notice(Notice.CONNECTION_LOST)
             if time.monotonic() - lost_at > self._patience:
-                raise self._unreachable(hint=f"the operation goes on when the backend does: ktrdr up, then ktrdr follow {operation_id}")
+                raise unreachable(self._url, f"the operation goes on when the backend does: ktrdr up, then ktrdr follow {operation_id}")
             await asyncio.sleep(POLL_SECONDS)
             self._url = backend.recorded_url() or self._url if self._named is None else self._url
 
@@ -207,9 +210,6 @@ class AsyncCLIClient:
                 logger.info("%s %s: %s", method, path, type(error).__name__)
                 # A connection that was never made has started nothing.
                 if last or not (repeatable or isinstance(error, httpx.ConnectError)):
-                    raise self._unreachable() from error
+                    raise unreachable(self._url) from error
             await asyncio.sleep(0.1 * 2**attempt + random.uniform(0, 0.1))  # noqa: S311
         raise AssertionError("the last attempt returns or raises")
-
-    def _unreachable(self, hint: str = "is it running? ktrdr up starts the local one") -> Unavailable:
-        return Unavailable(f"the backend at {self._url.removesuffix('/api/v1')} does not answer", hint=hint)

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from ktrdr.cli import backend
+from ktrdr.cli.answers import unreachable
 from ktrdr.cli.client import AsyncCLIClient
 from ktrdr.cli.output import block
 
@@ -35,6 +37,11 @@ class Dashboard:
         }
 
     @property
+    def ailments(self) -> list[str]:
+        """What is wrong with the backend."""
+        return [f"{part}: {state}" for part, state in self.health.get("checks", {}).items() if state != "ok"]
+
+    @property
     def busy(self) -> list[JSON]:
         """Workers with an operation."""
         return [worker for worker in self.workers if worker["operation_id"]]
@@ -47,7 +54,7 @@ class Dashboard:
             ("Workers", f"{len(self.workers)}, {len(self.busy)} busy"),
             ("Data", f"{len(self.series)} series of {len({row['symbol'] for row in self.series})} symbols"),
             ("Budget", self.budget["message"]),
-            ("Backend", f"version {self.health['version']}"),
+            ("Backend", "; ".join([f"version {self.health['version']}", *self.ailments])),
         ])  # fmt: skip
 
 
@@ -55,8 +62,11 @@ async def look(client: AsyncCLIClient) -> Dashboard:
     """Ask the backend for all of it; it counts the operations over all rows."""
     *pages, workers, symbols, budget, health = await asyncio.gather(
         *(client.get("/operations", {"status": status, "limit": 1}) for status in COUNTED),
-        *(client.get(path) for path in ("/workers", "/symbols", "/agent/budget", "/health")),
+        *(client.get(path) for path in ("/workers", "/symbols", "/agent/budget")),
+        asyncio.to_thread(backend.probe, client.url),  # it reads what a backend that is not well says of itself, too
     )
+    if health is None:
+        raise unreachable(client.url)
     return Dashboard(
         {status: page["total_count"] for status, page in zip(COUNTED, pages, strict=True)}, workers["data"]["workers"], symbols["data"],
         budget, health,

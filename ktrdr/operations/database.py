@@ -16,11 +16,13 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ktrdr.errors import Invalid, Unavailable
+from ktrdr.log import logger
 from ktrdr.operations.tables import metadata
 
 HEAD = "0001"
 """The newest revision in `migrations/versions`."""
 MIGRATIONS = Path(__file__).parent / "migrations"
+log = logger(__name__)
 
 
 async def connect(url: str) -> AsyncEngine:
@@ -97,18 +99,16 @@ class Lead:
 
     async def _held_in_postgresql(self) -> bool:
         try:
-            if self._session is not None:
-                await self._session.execute(text("SELECT 1"))  # a lost session has lost its lock
-                return True
-            session = await (await self._engine.connect()).execution_options(isolation_level="AUTOCOMMIT")
-            taken = await session.execute(text("SELECT pg_try_advisory_lock(hashtextextended('ktrdr lead', 0))"))
+            if self._session is None:
+                self._session = await (await self._engine.connect()).execution_options(isolation_level="AUTOCOMMIT")
+            # The session that has it gets it again; a session that was lost has lost it.
+            taken = await self._session.execute(text("SELECT pg_try_advisory_lock(hashtextextended('ktrdr lead', 0))"))
             if taken.scalar_one():
-                self._session = session
-            else:
-                await session.close()
-        except DBAPIError:
-            await self.release()
-        return self._session is not None
+                return True
+        except DBAPIError as error:
+            log.warning("the lead cannot be asked for", reason=str(error.orig))
+        await self.release()
+        return False
 
 
 def _engine(url: str) -> AsyncEngine:

@@ -77,6 +77,8 @@ class Dispatcher:
 
     async def _claim(self) -> None:
         self._woken.clear()
+        for attempt in await self._store.to_be_cancelled():
+            self._engine.signal(*attempt, "cancel")  # asked for through another backend; of others' attempts the engine knows nothing
         if not await self._lead.held():
             return
         room = self._settings.running_limit - len(self._engine.running()) if self._settings.running_limit else None
@@ -87,8 +89,6 @@ class Dispatcher:
             for claim in await self._store.claim(profile, most, self._lease, self._owner, self._settings.running_limits):
                 await self._engine.launch(claim)
                 room = None if room is None else room - 1
-        for attempt in await self._store.to_be_cancelled():
-            self._engine.signal(*attempt, "cancel")  # asked for through another backend
 
     async def _renew(self) -> None:
         await self._store.renew(self._engine.running(), self._lease)

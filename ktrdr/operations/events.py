@@ -120,8 +120,8 @@ class Hub:
     def _stream(self, operation_id: str) -> Stream:
         stream = self._streams.get(operation_id)
         if stream is None:
-            idle = [known for known, its in self._streams.items() if not its.followers]
-            for known in idle[: len(idle) - KEPT_STREAMS + 1]:
+            idle = sorted((known for known, its in self._streams.items() if not its.followers), key=lambda k: not self._streams[k].ended)
+            for known in idle[: max(0, len(idle) - KEPT_STREAMS + 1)]:  # the ended and old ones go first
                 del self._streams[known]
             stream = self._streams[operation_id] = Stream()
         return stream

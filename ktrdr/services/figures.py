@@ -27,7 +27,6 @@ class OperationFigures:
         self._waited = seconds("ktrdr_operation_queue_seconds", "Time in the queue before the first start.", LONG, own)
         self._took = seconds("ktrdr_operation_duration_seconds", "Time from first start to end.", LONG, own)
         self._cancel = seconds("ktrdr_cancel_seconds", "Time from asking for a cancel to its end.", SHORT, own)
-
         self._cycles = Counter("agent_cycles", "Research cycles that ended.", ["outcome"], registry=own)
         self._cycle = Histogram("agent_cycle_duration_seconds", "Time of a research cycle.", buckets=LONG, registry=own)
         self._phase = Histogram("agent_phase_duration_seconds", "Time of a phase of a cycle.", ["phase"], buckets=LONG, registry=own)
@@ -36,15 +35,15 @@ class OperationFigures:
     def ended(self, operation: Operation) -> None:
         """An operation has ended."""
         self._count(operation)
-        seconds = operation.duration_seconds or 0.0
+        took = operation.duration_seconds or 0.0
         if operation.operation_type == CYCLE:
             refused = operation.error is not None and operation.error.code == "gate_failed"
             self._cycles.labels("gate_failed" if refused else operation.status.value).inc()
-            self._cycle.observe(seconds)
+            self._cycle.observe(took)
             for gate in (operation.result_summary or {}).get("gates", ()):
                 self._gates.labels(gate["gate"], "passed" if gate["passed"] else "refused").inc()
         elif operation.parent_operation_id and operation.operation_type in PHASES:
-            self._phase.labels(PHASES[operation.operation_type]).observe(seconds)
+            self._phase.labels(PHASES[operation.operation_type]).observe(took)
 
     def _count(self, operation: Operation) -> None:
         name = operation.operation_type

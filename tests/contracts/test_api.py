@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.routing import APIRoute
+from pydantic import SecretStr
 
 import ktrdr
 from ktrdr.api.app import PREFIX, create_app
@@ -427,7 +428,7 @@ def test_the_description_of_the_api_is_complete(api: httpx.Client) -> None:
 
 
 def test_a_backend_with_a_token_answers_nobody_without_it(tmp_path: Path) -> None:
-    app = create_app(Settings(home=tmp_path / "home", token=TOKEN), "the home's id")  # type: ignore[arg-type]
+    app = create_app(Settings(home=tmp_path / "home", token=SecretStr(TOKEN)), "the home's id")
     with served(app) as url, httpx.Client(base_url=f"{url}{PREFIX}", timeout=30, trust_env=False) as client:
         for said in ({}, {"Authorization": "Bearer something else"}, {"Authorization": TOKEN[:-1]}):
             for path in ("/operations", "/health", "/metrics", "/openapi.json"):

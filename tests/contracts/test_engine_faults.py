@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ from tests.contracts.conftest import new_database
 from tests.contracts.test_engine import LONG, at_work, backend, is_there, runner_of, until
 
 pytestmark = pytest.mark.process
+# Where a script sleeps for a minute, it stays until somebody ends it: leaving by itself would be another case.
 PRELUDE = """
 import json, os, signal, socket, sys, time
 channel = socket.socket(fileno=int(sys.argv[1]))
@@ -57,9 +59,9 @@ class ScriptLauncher:
         """Nothing is kept."""
 
 
-async def ended(script: str, **settings: object) -> Operation:
+async def ended(script: str, **settings: Any) -> Operation:
     """How an operation ends whose runners do this."""
-    async with open_backend(Settings(**settings), ScriptLauncher(script)) as opened:  # type: ignore[arg-type]
+    async with open_backend(Settings(**settings), ScriptLauncher(script)) as opened:
         started = await opened.operations.start("dummy", LONG)
         return await until(opened.operations, started.operation_id, lambda o: o.status.ended)
 
@@ -122,21 +124,30 @@ async def test_a_runner_that_talks_nonsense_or_dies_is_given_up_and_the_end_says
     assert (found.error.code, why in found.error.message) == ("worker_lost", True), found.error
 
 
-async def test_an_attempt_that_was_thought_dead_can_change_nothing_when_it_wakes() -> None:
-    script = """
+async def test_an_attempt_that_was_thought_dead_can_change_nothing_when_it_wakes(tmp_path: Path) -> None:
+    script = f"""
+def wait_for(name):
+    while not os.path.exists({str(tmp_path)!r} + "/" + name):
+        time.sleep(0.01)
+progress(1)
 if operation["attempt"] == 1:
-    progress(1)
-    time.sleep(2)
-    say(type="metadata", metadata={"zombie": True})
+    wait_for("wake")
+    say(type="metadata", metadata={{"zombie": True}})
     end()
     time.sleep(60)
-time.sleep(2.5)
+wait_for("end")
 end()
 """
     async with open_backend(Settings(), ScriptLauncher(script)) as opened:
         operation, pid = await at_work(opened.operations)
         await opened.operations._store.lose(operation.operation_id, 1, "its lease ran out", 3)  # as another backend would
         opened.operations._dispatcher.wake()
+        await until(opened.operations, operation.operation_id, lambda o: o.attempt == 2 and o.progress.percentage > 0)
+        (tmp_path / "wake").touch()
+        async with asyncio.timeout(20):
+            while is_there(pid):  # what it said is refused, and it is ended
+                await asyncio.sleep(0.01)
+        (tmp_path / "end").touch()
         record = await until(opened.operations, operation.operation_id, lambda o: o.status.ended)
         assert (record.status, record.attempt, record.result_summary) == (Status.COMPLETED, 2, {"attempt": 2})
         assert "zombie" not in record.metadata

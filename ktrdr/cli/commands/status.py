@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from ktrdr.cli import dashboard, results
+from ktrdr.cli.mistakes import UsageMistake
 from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
-from ktrdr.errors import Invalid
 from ktrdr.operations.model import Happening, Operation
 
 app = new_app()
@@ -23,7 +23,7 @@ def status(ctx: typer.Context, operation: MaybeOperation = None, history: Histor
     session: Session = ctx.obj
     if history:
         if operation is None:
-            raise Invalid("--history needs an operation", hint="ktrdr ops lists them")
+            raise UsageMistake("--history needs an operation", hint="ktrdr ops lists them")
         happened = session.get(f"/operations/{operation}/history")["data"]
         session.output.answer(happened, results.history([Happening.model_validate(one) for one in happened]))
         return

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import ktrdr
 from ktrdr.agents.cycle import CycleResult, Dates
 from ktrdr.agents.designer import Assessment, Trials
 from ktrdr.agents.gates import backtest_checks, gate_report, training_checks
@@ -332,6 +333,10 @@ def test_the_dashboard(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(capsys.readouterr().out)
     assert (document["operations"]["running"], document["operations"]["completed"], document["workers"]) == (1, 1234, 2)
     agrees("workers", screen(api, capsys, "workers"))
+    checks = {"store": "ok", "dispatcher": "it has stopped", "engine": "ok"}
+    api.on("GET", "/health", Answer(503, {"status": "degraded", "version": ktrdr.__version__, "home_id": api.home_id, "checks": checks}))
+    assert "dispatcher: it has stopped" in screen(api, capsys, "status")
+    assert "(exit 2)" in screen(api, capsys, "status", "--history")
 
 
 def test_cancelling(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
