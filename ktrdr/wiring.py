@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ktrdr.agents.budget import Cost, Limits
 from ktrdr.kinds.base import Workspace
 from ktrdr.operations.dispatch import Dispatcher
 from ktrdr.operations.events import Hub
@@ -65,6 +66,7 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     ports = open_workspace(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
     store = await Store.open(settings.operations_url)
+    spending = store.spending(Limits.of(settings))
     figures = OperationFigures()
     hub = Hub(on_end=figures.ended)
 
@@ -73,11 +75,26 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
         trial = Trial.model_validate({**fields, **own})
         return (await asyncio.to_thread(ports.trials.append, trial)).number
 
+    async def journal_step(_operation: Operation, _step_key: str, fields: dict[str, Any]) -> Any:
+        return fields["answer"]
+
+    async def reserve_budget(operation: Operation, _step_key: str, fields: dict[str, Any]) -> None:
+        await spending.reserve(operation, fields["call"], fields["model"], Cost.model_validate(fields["worst"]))
+
+    async def settle_budget(operation: Operation, _step_key: str, fields: dict[str, Any]) -> None:
+        await spending.settle(operation, fields["call"], Cost.model_validate(fields["cost"]))
+
+    async def sum_spending(operation: Operation, _step_key: str, _fields: dict[str, Any]) -> dict[str, Any]:
+        whole = operation.operation_type == "agent_research"
+        found = await (spending.of_cycle(operation.operation_id) if whole else spending.of_operation(operation))
+        return found.model_dump()
+
     async def start_child(_parent: Operation, _step: str, operation_type: str, parameters: dict[str, Any]) -> NewOperation:
         return await prepared(ports, operation_type, parameters)
 
+    commands = (append_trial, journal_step, reserve_budget, settle_budget, sum_spending)
     doors = Doors(
-        store, hub, {"append_trial": append_trial}, start_child, ports.checkpoints.delete,
+        store, hub, {command.__name__: command for command in commands}, start_child, ports.checkpoints.delete,
         settings.cancel_grace_seconds, settings.max_attempts, settings.runner_memory_mb,
     )  # fmt: skip
     slots = {"light": settings.light_slots, "torch": settings.torch_slots}
@@ -90,7 +107,7 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     try:
         await dispatcher.start()
         housekeeping = asyncio.create_task(tidy_for_ever(store, ports.checkpoints, settings), name="housekeeping")
-        yield Backend(settings, ports, operations, AgentService(operations, ports))
+        yield Backend(settings, ports, operations, AgentService(operations, ports, spending))
     finally:
         if housekeeping:
             housekeeping.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ktrdr.agents.offline import OfflineDesigner
 from ktrdr.kinds.base import Workspace
+from ktrdr.llm.claude import ClaudeDesigner
 from ktrdr.llm.scripted import ScriptedDesigner
 from ktrdr.settings import Settings
 from ktrdr.stores.bars import BarStore
@@ -22,5 +23,5 @@ def open_workspace(settings: Settings) -> Workspace:
         models=ModelStore(settings.folder("models")),
         checkpoints=CheckpointStore(settings.folder("checkpoints")),
         trials=TrialLedger(settings.ledger),
-        designers={"offline": OfflineDesigner(), "scripted": ScriptedDesigner()},
+        designers={"offline": OfflineDesigner(), "scripted": ScriptedDesigner(), "claude": ClaudeDesigner(settings)},
     )

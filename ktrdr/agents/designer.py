@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ktrdr.agents.budget import Cost
 from ktrdr.agents.gates import Thresholds
 from ktrdr.agents.goal import Goal
 from ktrdr.market.bars import Bars
@@ -22,6 +22,16 @@ class Noun(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Lesson(Noun):
+    """Something learned from a result, for later designs."""
+
+    claim: str
+    evidence: str
+    """The figures behind it."""
+    scope: str
+    """Where it holds: symbols, bar sizes, dates."""
+
+
 class Assessment(Noun):
     """What was made of a strategy's results."""
 
@@ -31,13 +41,25 @@ class Assessment(Noun):
     suggestions: tuple[str, ...]
     assessed_by: str
     """Who judged: a template, a language model with its name, or fixed answers."""
+    lessons: tuple[Lesson, ...] = ()
 
 
-class Lesson(Noun):
-    """What an earlier cycle came to."""
+class Experiment(Noun):
+    """A strategy that was tried, and what came of it; a refused one teaches as much as another."""
 
     strategy_name: str
-    assessment: Assessment
+    symbol: str
+    timeframe: str
+    hypothesis: str
+    outcome: str
+    """`refused by the training gate`, `refused by the backtest gate`, or the verdict of its assessment."""
+    reason: str
+    """Why it was refused, or what the verdict rests on."""
+    figures: dict[str, float | None]
+    """What was measured of it."""
+    choices: tuple[str, ...]
+    """What makes it this strategy and no other, one `place=value` each."""
+    lessons: tuple[Lesson, ...] = ()
 
 
 class Brief(Noun):
@@ -55,9 +77,16 @@ class Brief(Noun):
     seed: int = Field(ge=0, lt=2**32)
     candidates: int = Field(ge=1)
     """How many strategies a search may try."""
+    model: str | None = None
+    """Which language model to ask; by default the one of the settings."""
+    family: bool = False
+    """Whether a language model names where a search looks, instead of writing one strategy."""
+    pool: tuple[str, ...] = ()
+    """Indicators that a search may look at; empty for those of the goal's family."""
     earlier_trials: int = Field(0, ge=0)
     """Strategies that were scored on these bars before."""
-    lessons: tuple[Lesson, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
+    """What was tried before, the newest first."""
 
 
 class Tried(Noun):
@@ -121,18 +150,70 @@ class AssessmentContext(Noun):
     backtest: JSON
     """`metrics` and `benchmarks` of the backtest, on bars that the design has not seen."""
     trials: Trials | None
+    model: str | None = None
+    """Which language model to ask; by default the one of the settings."""
 
 
-OnProgress = Callable[[int, int, str], None]
-"""Called with what is done, what there is to do, and a sentence; what it raises ends the work."""
-OnTrial = Callable[[Tried], None]
+class Series(Noun):
+    """Bars that are here."""
+
+    symbol: str
+    timeframe: str
+    first: datetime
+    last: datetime
+    bars: int
+
+
+class Library(Protocol):
+    """What a designer may look up, and where it leaves its strategy."""
+
+    def series(self) -> tuple[Series, ...]:
+        """All series of bars."""
+
+    def bars(self, symbol: str, timeframe: str) -> Bars:
+        """Bars that end where the training of the strategy will end; NoData or Invalid where there are none."""
+
+    def save(self, name: str, text: str) -> None:
+        """Write a new strategy; the same text again is no mistake. Raises Conflict where there is another one of the name."""
+
+
+class Desk(Protocol):
+    """What a designer works with besides its brief. Any of it raises what ends the work: a cancel, or the end of its time."""
+
+    @property
+    def library(self) -> Library:
+        """What can be looked up."""
+
+    def check(self) -> None:
+        """Raise if the work is to end."""
+
+    def report(self, done: int, total: int, sentence: str) -> None:
+        """Show how far the work is."""
+
+    def trial(self, tried: Tried) -> None:
+        """Record a candidate that was scored."""
+
+    def recall(self, step: str) -> JSON | None:
+        """What a step came to in an attempt before this one, or earlier in this one."""
+
+    def keep(self, step: str, answer: JSON) -> None:
+        """Remember what a step came to; it outlives this process when the call returns."""
+
+    def reserve(self, call: str, model: str, worst: Cost) -> None:
+        """Set the worst that a call can cost aside; Refused where the budget does not hold it."""
+
+    def settle(self, call: str, cost: Cost) -> None:
+        """Count a reserved call as what it cost."""
 
 
 class Designer(Protocol):
     """Designs strategies and judges their results."""
 
-    def design(self, brief: Brief, bars: Bars, on_progress: OnProgress, on_trial: OnTrial) -> Design:
+    def ready(self, model: str | None) -> str | None:
+        """The id of the language model that it will ask, if it asks one; Invalid where it cannot begin."""
+
+    def design(self, brief: Brief, bars: Bars, desk: Desk) -> Design:
         """A strategy for the brief. `bars` end where its training ends."""
 
-    def assess(self, context: AssessmentContext) -> Assessment:
+    def assess(self, context: AssessmentContext, desk: Desk) -> Assessment:
         """A judgement of what was measured; it can say no where the gates said yes, never the reverse."""

@@ -110,6 +110,11 @@ def pool_of(family: Family, bars: Bars) -> tuple[Gene, ...]:
     return tuple(gene for gene in POOLS[family] if bars.has_volume or not gene.indicator().needs_volume)
 
 
+def every_gene(bars: Bars) -> tuple[Gene, ...]:
+    """The indicators of every family that these bars can feed."""
+    return tuple(dict.fromkeys(gene for family in POOLS for gene in pool_of(family, bars)))
+
+
 @dataclass(frozen=True)
 class Genome:
     """One candidate."""

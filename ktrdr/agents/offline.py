@@ -9,10 +9,11 @@ from functools import partial
 
 import numpy as np
 
-from ktrdr.agents.designer import Assessment, AssessmentContext, Brief, Design, OnProgress, OnTrial, Trials
+from ktrdr.agents.designer import Assessment, AssessmentContext, Brief, Design, Desk, Trials
 from ktrdr.agents.rubric import judge
 from ktrdr.agents.search import Candidate, Ground, next_generation, survey, try_out
 from ktrdr.backtest.metrics import elapsed_years
+from ktrdr.errors import Invalid
 from ktrdr.evaluation.sharpe import dsr, expected_max_sharpe
 from ktrdr.market.bars import Bars
 
@@ -21,7 +22,14 @@ from ktrdr.market.bars import Bars
 class OfflineDesigner:
     """Evolution over indicators, labels and decision rules; the same seed and bars give the same strategy, byte for byte."""
 
-    def design(self, brief: Brief, bars: Bars, on_progress: OnProgress, on_trial: OnTrial) -> Design:
+    def ready(self, model: str | None) -> None:
+        """It asks no language model."""
+        if model is not None:
+            raise Invalid(
+                f"the offline designer asks no language model, so not {model!r} either", hint="leave --model out", code="unknown_model"
+            )
+
+    def design(self, brief: Brief, bars: Bars, desk: Desk) -> Design:
         """The best of `brief.candidates` strategies.
 
         Among those that come farthest through the gates on the bars that score them, the one with the highest Sharpe
@@ -32,11 +40,11 @@ class OfflineDesigner:
         tried: list[Candidate] = []
         while generation := next_generation(random, tried, ground):
             for genome in generation:
-                check = partial(on_progress, len(tried), brief.candidates, _so_far(tried, brief.candidates))
+                check = partial(desk.report, len(tried), brief.candidates, _so_far(tried, brief.candidates))
                 candidate = try_out(genome, len(tried) + 1, ground, check)
-                on_trial(candidate.tried)
+                desk.trial(candidate.tried)
                 tried.append(candidate)
-        on_progress(len(tried), brief.candidates, _so_far(tried, brief.candidates))
+        desk.report(len(tried), brief.candidates, _so_far(tried, brief.candidates))
         best = max(tried, key=lambda c: c.rank)
         return Design(
             name=best.strategy.name,
@@ -47,7 +55,7 @@ class OfflineDesigner:
             notes=_notes(tried, best, ground),
         )
 
-    def assess(self, context: AssessmentContext) -> Assessment:
+    def assess(self, context: AssessmentContext, desk: Desk) -> Assessment:
         """A judgement by fixed rules on the figures."""
         return judge(context)
 

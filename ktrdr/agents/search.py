@@ -15,7 +15,7 @@ import numpy as np
 
 from ktrdr.agents.designer import Brief, Tried
 from ktrdr.agents.gates import backtest_checks, training_checks, verdict_of
-from ktrdr.agents.grammar import MOST, Gene, Genome, Random, draw, labels_for, mutate, partition, pool_of, strategy_of
+from ktrdr.agents.grammar import MOST, Gene, Genome, Random, draw, every_gene, labels_for, mutate, partition, pool_of, strategy_of
 from ktrdr.backtest.costs import default_costs
 from ktrdr.backtest.run import run_backtest
 from ktrdr.errors import Invalid, NoData
@@ -92,7 +92,7 @@ def survey(brief: Brief, bars: Bars) -> Ground:
         )
     kept = usable.rows(slice(max(0, len(usable) - MOST_BARS), len(usable)))
     learned = kept.rows(slice(0, round(len(kept) * SPLIT.train)))
-    words = {gene: cut for gene in pool_of(brief.goal.family, kept) if (cut := partition(gene, gene.values(learned)))}
+    words = {gene: cut for gene in looked_at(brief, kept) if (cut := partition(gene, gene.values(learned)))}
     if len(words) <= MOST:
         raise NoData(
             f"{bars.symbol} {bars.timeframe}: only {len(words)} indicators vary enough to be put into words, more than {MOST} are needed",
@@ -100,6 +100,13 @@ def survey(brief: Brief, bars: Bars) -> Ground:
         )
     shorts = asset_class(bars.symbol) != "us_stock"
     return Ground(brief, kept, words, labels_for(learned), shorts, left_out=len(usable) - len(kept))
+
+
+def looked_at(brief: Brief, bars: Bars) -> tuple[Gene, ...]:
+    """The indicators that candidates may combine: those that were named, else those of the goal's family."""
+    if not brief.pool:
+        return pool_of(brief.goal.family, bars)
+    return tuple(gene for gene in every_gene(bars) if gene.type in brief.pool)
 
 
 def next_generation(random: Random, tried: Sequence[Candidate], ground: Ground) -> list[Genome]:

@@ -19,7 +19,7 @@ from ktrdr.operations.model import Operation, Status
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from ktrdr.cli.operation_adapters import OperationAdapter
+    from ktrdr.cli.operation_adapters import OperationAdapter, ResearchOperationAdapter
     from ktrdr.cli.session import Session
 
 JSON = dict[str, Any]
@@ -54,10 +54,15 @@ def start(session: Session, adapter: OperationAdapter, *, follow: bool) -> int:
         raise UsageMistake(error.message, hint=error.hint, details=error.details) from None
 
 
-def start_research(session: Session, adapter: OperationAdapter, *, follow: bool) -> int:
+def start_research(session: Session, adapter: ResearchOperationAdapter, *, follow: bool) -> int:
     """Begin a research cycle; the reason of a refusal is the message."""
+
+    def heading(operation: Operation) -> list[str]:
+        chosen = "designer" in adapter.options or adapter.strategy is not None
+        return [*results.started(operation), *([] if chosen else results.who_designs(operation, key="ANTHROPIC_API_KEY" in os.environ))]
+
     try:
-        return begin(session, adapter, follow=follow, heading=results.started)
+        return begin(session, adapter, follow=follow, heading=heading)
     except ApiError as error:
         if error.details.get("triggered") is not False and error.status != Invalid.http_status:
             raise

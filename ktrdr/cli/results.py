@@ -36,6 +36,15 @@ def started(operation: Operation) -> list[str]:
     return [f"Started {noun(operation.operation_type).lower()}: {operation.operation_id}", *block(parameters(operation.metadata))]
 
 
+def who_designs(operation: Operation, *, key: bool) -> list[str]:
+    """Why a search designs and not a language model, where nobody has chosen."""
+    if operation.metadata.get("designer") != "offline":
+        return []
+    if key:
+        return ["  ANTHROPIC_API_KEY is set here, but not where the backend runs: `ktrdr down`, then again."]
+    return ["  No key is set, so a search on this machine designs. With ANTHROPIC_API_KEY set, Claude does."]
+
+
 def resumed(operation: Operation) -> list[str]:
     """That it goes on from a checkpoint."""
     origin = operation.resumed_from or {}
@@ -192,7 +201,7 @@ def research(operation: Operation) -> list[str]:
     """The strategy in words, each gate with its figures, the backtest beside its benchmarks, and the verdict."""
     found = operation.result_summary
     if not found:
-        return []
+        return spent(operation.error.details.get("spent")) if operation.error else []
     dates = {name: str(moment)[:10] for name, moment in found["dates"].items()}
     lines = ["", f"Strategy: {found['strategy_name']}", f"Designed by: {found['designed_by']}"]
     lines += [f"  {line}" for line in found["strategy_in_words"]]
@@ -204,7 +213,7 @@ def research(operation: Operation) -> list[str]:
     else:
         lines += [f"Backtest: none, {found['backtest_reason']}"]
     lines += ["", *luck(found["trials"]), *assessed(found["assessment"]), *(f"Note: {note}" for note in found["notes"])]
-    lines += ["", f"Verdict: {found['verdict']} ({found['verdict_reason']})", ""]
+    lines += ["", f"Verdict: {found['verdict']} ({found['verdict_reason']})", *spent(found.get("spent")), ""]
     lines += [f"  {kind + ':':<12} {path}" for kind, path in found["files"].items()]
     return [*lines, *(f"  Next:        {command}" for command in found["next"])]
 
@@ -234,7 +243,8 @@ def figure(check: str, value: float | None) -> str:
 
 def luck(trials: JSON) -> list[str]:
     """How many strategies were tried, and what so many tries give by luck alone."""
-    lines = [f"Trials: {trials['count']} strategies were scored on these bars"]
+    count = trials["count"]
+    lines = [f"Trials: {count} {'strategy was' if count == 1 else 'strategies were'} scored on these bars"]
     if trials["best_sharpe_ratio"] is not None and trials["expected_by_luck"] is not None:
         best, expected = number(trials["best_sharpe_ratio"], 2), number(trials["expected_by_luck"], 2)
         lines.append(f"  the best has a Sharpe ratio of {best} on the validation bars; luck alone gives {expected}")
@@ -305,6 +315,17 @@ def agent_cancelled(answer: JSON) -> list[str]:
 
 def agent_budget(answer: JSON) -> list[str]:
     """What may be spent, was spent and is left."""
-    spent, limit, left = (None if answer[name] is None else f"${answer[name]:.2f}" for name in ("today_spend", "daily_limit", "remaining"))
-    lines = block([("Day", f"{answer['date']} (UTC)"), ("Spent", spent), ("Limit", limit or "none"), ("Left", left)])
+    lines = block([
+        ("Day", f"{answer['date']} (UTC)"), ("Spent", f"${answer['today_spend']:.4f} in {answer['today_calls']} calls"),
+        ("Left", f"${answer['remaining']:.4f} of ${answer['daily_limit']:.2f}"),
+        ("Tokens", f"{answer['today_tokens']:,} of {answer['daily_tokens']:,}"),
+        ("Limits", f"${answer['cycle_limit']:.2f} a cycle, ${answer['call_limit']:.2f} a call"),
+    ])  # fmt: skip
     return [*lines, f"  {answer['message']}"]
+
+
+def spent(cost: JSON | None) -> list[str]:
+    """What a cycle has cost."""
+    if not cost:
+        return []
+    return [f"Cost: ${cost['cost_usd']:.4f} for {cost['calls']} calls, {cost['input_tokens']:,} tokens in, {cost['output_tokens']:,} out"]

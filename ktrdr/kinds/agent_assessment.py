@@ -7,8 +7,10 @@ from typing import Any, Self
 from pydantic import Field
 
 from ktrdr.agents.designer import AssessmentContext
-from ktrdr.kinds.agent_design import OFFLINE, designer_of
+from ktrdr.errors import CycleError
+from ktrdr.kinds.agent_design import CLAUDE, OFFLINE, designer_of
 from ktrdr.kinds.base import KINDS, Kind, Workspace
+from ktrdr.kinds.desk import HomeLibrary, JobDesk, spent
 from ktrdr.operations.job import Job
 
 JSON = dict[str, Any]
@@ -26,9 +28,8 @@ class AgentAssessment(Kind):
     """Longest time an attempt may take."""
 
     def prepare(self, workspace: Workspace) -> Self:
-        """See that there is such a designer."""
-        designer_of(workspace, self.designer)
-        return self
+        """See that there is such a designer, and that it can begin."""
+        return self.model_copy(update={"model": designer_of(workspace, self.designer).ready(self.model)})
 
     def metadata(self) -> JSON:
         """What is judged, and by whom."""
@@ -39,7 +40,14 @@ class AgentAssessment(Kind):
         job.limit(self.time_limit_minutes)
         name = self.context.strategy_name
         job.report(0, f"Judging {name}")
-        assessment = designer_of(workspace, self.designer).assess(self.context).model_dump(mode="json")
+        desk = JobDesk(job, HomeLibrary(workspace, job.operation.created_at))
+        context = self.context.model_copy(update={"model": self.model})
+        try:
+            assessment = designer_of(workspace, self.designer).assess(context, desk).model_dump(mode="json")
+        except CycleError as error:
+            error.details["spent"] = spent(job)
+            raise
         path = workspace.strategies.save_assessment(name, assessment)
         job.report(100, f"Verdict: {assessment['verdict']}")
-        return {"strategy_name": name, "assessment": assessment, "assessment_path": str(path)}
+        cost = spent(job) if self.designer == CLAUDE else None
+        return {"strategy_name": name, "assessment": assessment, "assessment_path": str(path), "spent": cost}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Self
 
-import numpy as np
 from pydantic import Field
 
 from ktrdr.agents.cycle import Plan, split_range
-from ktrdr.agents.designer import Assessment, Brief, Design, Designer, Lesson, Tried
+from ktrdr.agents.designer import Brief, Design, Designer, Experiment
 from ktrdr.agents.gates import Thresholds
 from ktrdr.agents.goal import understand
 from ktrdr.agents.grammar import LONGEST_LABEL
-from ktrdr.errors import Invalid, InvalidStrategy, Problem
+from ktrdr.errors import CycleError, Invalid, InvalidStrategy, Problem
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.market.bars import Bars, as_time
+from ktrdr.kinds.desk import HomeLibrary, JobDesk, complete, spent
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Job
 from ktrdr.reports.explain import explain
@@ -25,8 +24,9 @@ from ktrdr.strategy.sections import Training
 JSON = dict[str, Any]
 OFFLINE = "offline"
 SEED: int = Training.model_fields["seed"].default
-LESSONS = 5
-"""Earlier assessments that a designer is shown."""
+CLAUDE = "claude"
+EXPERIMENTS = 20
+"""Earlier experiments that a designer is told of."""
 
 
 @KINDS.add
@@ -41,6 +41,8 @@ class AgentDesign(Kind):
     seed: int = Field(SEED, ge=0, lt=2**32)
     candidates: int | None = Field(None, ge=1, le=10_000)
     """How many strategies a search may try."""
+    family: bool = False
+    """Whether a language model names where the search looks, instead of writing one strategy."""
     time_limit_minutes: float | None = Field(None, gt=0)
     """Longest time an attempt may take."""
     plan: Plan | None = None
@@ -50,13 +52,14 @@ class AgentDesign(Kind):
 
     def prepare(self, workspace: Workspace) -> Self:
         """Understand the goal, choose the dates, and count what was tried on them."""
-        designer_of(workspace, self.designer)
+        model = designer_of(workspace, self.designer).ready(self.model)
         plan = self.plan or plan_of_goal(workspace, self.brief)
         if plan.goal is None:
             raise Invalid("a design needs a goal", hint='ktrdr research "find a momentum edge in EURUSD"')
         earlier = workspace.trials.count(plan.symbol, plan.dates.train_start, plan.dates.train_end)
         candidates = self.candidates or workspace.settings.design_candidates
-        return self.model_copy(update={"brief": plan.goal.text, "plan": plan, "candidates": candidates, "earlier_trials": earlier})
+        settled = {"brief": plan.goal.text, "plan": plan, "candidates": candidates, "earlier_trials": earlier, "model": model}
+        return self.model_copy(update=settled)
 
     def metadata(self) -> JSON:
         """The goal and what it was understood as."""
@@ -67,8 +70,8 @@ class AgentDesign(Kind):
         }  # fmt: skip
 
     def launch_profile(self) -> Profile:
-        """The offline designer trains networks; the others wait for answers."""
-        return "torch" if self.designer == OFFLINE else "light"
+        """A search trains networks; the others wait for answers."""
+        return "torch" if self.designer == OFFLINE or self.family else "light"
 
     def run(self, job: Job, workspace: Workspace) -> JSON:
         """Have the designer work, check what it wrote, and save it."""
@@ -77,16 +80,17 @@ class AgentDesign(Kind):
         job.report(0, brief.goal.understood)
         timeframe = Timeframe(brief.goal.timeframe)
         bars = complete(workspace.bars.read(brief.goal.symbol, timeframe, brief.train_start, brief.train_end), brief.train_end)
-        designer = designer_of(workspace, self.designer)
-
-        def on_progress(done: int, total: int, sentence: str) -> None:
-            job.report(100 * done / total, sentence, items=(done, total))
-
-        design = designer.design(brief, bars, on_progress, lambda tried: record_trial(job, tried))
+        desk = JobDesk(job, HomeLibrary(workspace, brief.train_end))
+        try:
+            design = designer_of(workspace, self.designer).design(brief, bars, desk)
+        except CycleError as error:
+            error.details["spent"] = spent(job)
+            raise
         path = save(workspace, design)
         job.describe(strategy_name=design.name)
         words = explain(load_strategy(design.text, design.name).strategy)
-        return {**design.model_dump(mode="json"), "strategy_name": design.name, "strategy_path": path, "strategy_in_words": list(words)}
+        named = {"strategy_name": design.name, "strategy_path": path, "strategy_in_words": list(words)}
+        return {**design.model_dump(mode="json"), **named, "spent": spent(job) if self.designer == CLAUDE else None}
 
     def _brief(self, workspace: Workspace) -> Brief:
         plan = self.plan
@@ -96,7 +100,8 @@ class AgentDesign(Kind):
         return Brief(
             goal=plan.goal, train_start=plan.dates.train_start, train_end=plan.dates.train_end, backtest_start=plan.dates.test_start,
             backtest_end=plan.dates.test_end, thresholds=Thresholds.of(workspace.settings), seed=self.seed, candidates=self.candidates,
-            earlier_trials=self.earlier_trials or 0, lessons=lessons(workspace),
+            earlier_trials=self.earlier_trials or 0, experiments=experiments(workspace), model=self.model,
+            family=self.family,
         )  # fmt: skip
 
 
@@ -125,17 +130,9 @@ def shown(plan: Plan) -> JSON:
     }  # fmt: skip
 
 
-def complete(bars: Bars, end: datetime) -> Bars:
-    """The bars that have closed by `end`."""
-    return bars.rows(slice(0, int(np.searchsorted(bars.known_at, as_time(end), side="right"))))
-
-
-def lessons(workspace: Workspace) -> tuple[Lesson, ...]:
-    """What earlier cycles came to, the newest strategies first."""
-    files = sorted(workspace.strategies.list(), key=lambda file: file.path.stat().st_mtime_ns, reverse=True)
-    found = ((file.name, workspace.strategies.assessment(file.name)) for file in files)
-    known = [Lesson(strategy_name=name, assessment=Assessment.model_validate(said)) for name, said in found if said]
-    return tuple(known[:LESSONS])
+def experiments(workspace: Workspace) -> tuple[Experiment, ...]:
+    """What was tried before, the newest first."""
+    return tuple(Experiment.model_validate(each) for each in workspace.strategies.experiments(EXPERIMENTS))
 
 
 def save(workspace: Workspace, design: Design) -> str:
@@ -144,12 +141,3 @@ def save(workspace: Workspace, design: Design) -> str:
     if strategy.name != design.name:
         raise InvalidStrategy(design.name, [Problem("name", f"the document says {strategy.name!r}, the design {design.name!r}")])
     return str(workspace.strategies.save(design.name, design.text))
-
-
-def record_trial(job: Job, tried: Tried) -> None:
-    """Every candidate is a trial, whatever became of it."""
-    job.write(
-        "append_trial", f"candidate {tried.number}", kind="search", symbol=tried.symbol, timeframe=tried.timeframe,
-        start=tried.start.isoformat(), end=tried.end.isoformat(), content_hash=tried.content_hash, score=tried.sharpe_per_bar,
-        reason=None if tried.sharpe_per_bar is not None else tried.reason or "not scored",
-    )  # fmt: skip

@@ -6,6 +6,7 @@ top and finds the children that are done.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Self
 
@@ -29,13 +30,16 @@ from ktrdr.agents.cycle import (
 from ktrdr.agents.designer import Assessment, AssessmentContext, Trials
 from ktrdr.agents.gates import Check, Thresholds, backtest_checks, gate_report, training_checks
 from ktrdr.agents.grammar import LONGEST_LABEL
-from ktrdr.errors import GateError, Invalid, KtrdrError, LostOwnership
-from ktrdr.kinds.agent_design import OFFLINE, SEED, designer_of, plan_of_goal, shown
+from ktrdr.agents.lessons import experiment_of
+from ktrdr.errors import CycleError, GateError, Invalid, KtrdrError, LostOwnership
+from ktrdr.kinds.agent_design import CLAUDE, OFFLINE, SEED, designer_of, plan_of_goal, shown
 from ktrdr.kinds.base import KINDS, Kind, Workspace
+from ktrdr.kinds.desk import spent
 from ktrdr.kinds.given import given_strategy, require_bars, written
 from ktrdr.operations.job import Job
 from ktrdr.operations.model import Status
 from ktrdr.reports.explain import explain
+from ktrdr.strategy.load import load_strategy
 from ktrdr.strategy.spec import Strategy
 
 JSON = dict[str, Any]
@@ -54,7 +58,9 @@ class AgentResearch(Kind):
     designer: str = OFFLINE
     seed: int = Field(SEED, ge=0, lt=2**32)
     candidates: int | None = Field(None, ge=1, le=10_000)
-    """How many strategies a search may try."""
+    """How many strategies a search may try; a language model then names where it looks."""
+    family: bool = False
+    """Whether a language model names where the search looks; settled before the cycle begins."""
     plan: Plan | None = None
     """What the goal was understood as; settled before the cycle begins."""
     strategy_text: str | None = None
@@ -64,9 +70,10 @@ class AgentResearch(Kind):
 
     def prepare(self, workspace: Workspace) -> Self:
         """Understand the goal or read the strategy, and choose where to train and where to test."""
-        designer_of(workspace, self.designer)
         settings = workspace.settings
         settled = {
+            "model": designer_of(workspace, self.designer).ready(self.model),
+            "family": self.family or (self.designer == CLAUDE and self.candidates is not None),
             "candidates": self.candidates or settings.design_candidates,
             "phase_minutes": self.phase_minutes or settings.phase_timeout_minutes,
         }
@@ -87,26 +94,45 @@ class AgentResearch(Kind):
 
     def run(self, job: Job, workspace: Workspace) -> JSON:
         """Design, train, gate, backtest, gate, assess."""
+        try:
+            return {**self._researched(job, workspace), "spent": self._spent(job)}
+        except GateError as error:
+            error.result = {**(error.result or {}), "spent": self._spent(job)}
+            raise
+        except LostOwnership:
+            raise
+        except CycleError as error:
+            error.details["spent"] = self._spent(job)
+            raise
+
+    def _spent(self, job: Job) -> JSON | None:
+        return spent(job) if self.designer == CLAUDE else None
+
+    def _researched(self, job: Job, workspace: Workspace) -> JSON:
         thresholds, dates = Thresholds.of(workspace.settings), self._settled().dates
         text, found = self._strategy(workspace) if self.strategy else self._design(job)
+        examined = load_strategy(text, found.strategy_name).strategy
         strategy = {"strategy_name": found.strategy_name, "strategy": text, "source": found.strategy_name}
+
+        def gated(found: CycleResult, phase: Phase, checks: tuple[Check, ...]) -> CycleResult:
+            return self._gate(found, phase, checks, lambda result: remember(workspace, examined, result))
 
         train = {**strategy, "start_date": written(dates.train_start), "end_date": written(dates.train_end)}
         training = self._child(job, TRAINING, train)
         job.describe(training_result=training["gate_inputs"])
-        found = found.trained(training)
-        found = self._gate(found, TRAINING, training_checks(training["gate_inputs"], thresholds))
+        found = gated(found.trained(training), TRAINING, training_checks(training["gate_inputs"], thresholds))
 
         test = {**strategy, "start_date": written(dates.test_start), "end_date": written(dates.test_end)}
         backtest = self._child(job, BACKTESTING, {**test, "model_path": training["model_path"]})
         job.describe(backtest_result=backtest["metrics"])
-        found = found.tested(backtest)
-        found = self._gate(found, BACKTESTING, backtest_checks(figures(backtest), thresholds))
+        found = gated(found.tested(backtest), BACKTESTING, backtest_checks(figures(backtest), thresholds))
 
         context = context_of(found, text)
         assessed = self._child(job, ASSESSING, {"context": context, "designer": self.designer, "model": self.model})
         job.describe(assessment_verdict=assessed["assessment"]["verdict"])
-        return found.assessed(Assessment.model_validate(assessed["assessment"]), assessed["assessment_path"]).as_dict()
+        found = found.assessed(Assessment.model_validate(assessed["assessment"]), assessed["assessment_path"])
+        remember(workspace, examined, found)
+        return found.as_dict()
 
     def _settled(self) -> Plan:
         assert self.plan is not None
@@ -117,7 +143,7 @@ class AgentResearch(Kind):
         plan = self._settled()
         parameters = {
             "designer": self.designer, "model": self.model, "seed": self.seed, "candidates": self.candidates,
-            "plan": plan.model_dump(mode="json"),
+            "family": self.family, "plan": plan.model_dump(mode="json"),
         }  # fmt: skip
         design = self._child(job, DESIGNING, parameters)
         job.describe(strategy_name=design["strategy_name"])
@@ -158,17 +184,26 @@ class AgentResearch(Kind):
             raise phase_error(phase, "it was cancelled")
         if child.status is not Status.COMPLETED or child.result_summary is None:
             why = child.error
-            raise phase_error(phase, why.message, why.code, why.hint) if why else phase_error(phase, "it gave no reason")
+            if why is None:
+                raise phase_error(phase, "it gave no reason")
+            go_on = f"go on at this phase: ktrdr resume {job.operation_id}"
+            raise phase_error(phase, why.message, why.code, f"{why.hint}; {go_on}" if why.hint else go_on)
         return {**child.result_summary, "warnings": child.warnings}
 
-    def _gate(self, found: CycleResult, phase: Phase, checks: tuple[Check, ...]) -> CycleResult:
-        """What was found, with the gate's answer; a refusal ends the cycle with everything that was measured."""
+    def _gate(self, found: CycleResult, phase: Phase, checks: tuple[Check, ...], remembered: Callable[[CycleResult], None]) -> CycleResult:
+        """What was found, with the gate's answer; a refusal is an experiment too and ends the cycle with what was measured."""
         report = gate_report(gate_name(phase), checks)
         gated = found.gated(report)
         if not report["passed"]:
+            remembered(gated)
             metrics = {check.name: check.value for check in checks}
             raise GateError(gate_message(phase, report["reason"]), report["gate"], metrics, result=gated.as_dict())
         return gated
+
+
+def remember(workspace: Workspace, strategy: Strategy, result: CycleResult) -> None:
+    """Keep what a cycle came to, for later designs."""
+    workspace.strategies.save_experiment(strategy.name, experiment_of(result, strategy).model_dump(mode="json"))
 
 
 def plan_of_strategy(workspace: Workspace, strategy: Strategy) -> Plan:

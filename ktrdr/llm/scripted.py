@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from ktrdr.agents.designer import Assessment, AssessmentContext, Brief, Design, OnProgress, OnTrial
-from ktrdr.errors import KtrdrError
+from ktrdr.agents.designer import Assessment, AssessmentContext, Brief, Design, Desk
+from ktrdr.errors import Invalid, KtrdrError
 from ktrdr.market.bars import Bars
 from ktrdr.sample import FOLDER
 from ktrdr.strategy.load import load_strategy
@@ -31,23 +31,28 @@ class ScriptedDesigner:
     failure: KtrdrError | None = None
     """Raised instead of a design."""
 
-    def design(self, brief: Brief, bars: Bars, on_progress: OnProgress, on_trial: OnTrial) -> Design:
+    def ready(self, model: str | None) -> None:
+        """It asks no language model."""
+        if model is not None:
+            raise Invalid(f"the script asks no language model, not {model!r} either", hint="leave --model out", code="unknown_model")
+
+    def design(self, brief: Brief, bars: Bars, desk: Desk) -> Design:
         """The fixed strategy; nothing is searched and so nothing is tried."""
-        on_progress(0, 1, "Reading the script")
+        desk.report(0, 1, "Reading the script")
         if self.failure is not None:
             raise self.failure
         text = self.text or _momentum(brief)
         strategy = load_strategy(text, "the scripted strategy").strategy
-        on_progress(1, 1, f"Designed {strategy.name}")
+        desk.report(1, 1, f"Designed {strategy.name}")
         return Design(
             name=strategy.name,
             text=text,
             hypothesis=strategy.hypothesis or "",
             designed_by=BY,
-            notes=(f"{len(brief.lessons)} earlier assessments were shown to the designer.",),
+            notes=(f"{len(brief.experiments)} earlier experiments were shown to the designer.",),
         )
 
-    def assess(self, context: AssessmentContext) -> Assessment:
+    def assess(self, context: AssessmentContext, desk: Desk) -> Assessment:
         """The fixed assessment."""
         return self.assessment
 

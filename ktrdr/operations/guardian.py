@@ -238,6 +238,8 @@ class Guardian:
                 return None
             case "write":
                 return await self._write(asked["command"], asked["step_key"], asked["fields"])
+            case "recall":
+                return (await self._doors.store.answer_of(self.operation.operation_id, asked["step_key"]))[1]
             case "child":
                 await self._save_progress()
                 return await self._child(asked)

@@ -109,8 +109,12 @@ class Job:
         self._link.ask({"type": "checkpoint", "checkpoint": ref.model_dump(mode="json")})
 
     def write(self, command: str, step_key: str, **fields: Any) -> Any:
-        """Run a typed command (`append_trial reserve_budget settle_budget journal_step`) in the backend, once per step key."""
+        """Run a typed command (`append_trial journal_step reserve_budget settle_budget sum_spending`) in the backend, once per step key."""
         return self._link.ask({"type": "write", "command": command, "step_key": step_key, "fields": fields})
+
+    def recall(self, step_key: str) -> Any:
+        """The answer that a command with this step key got before, in this attempt or an earlier one; None if there was none."""
+        return self._link.ask({"type": "recall", "step_key": step_key})
 
     def child(
         self, step: str, operation_type: str, parameters: JSON, *, label: str, share: tuple[float, float], metadata_key: str | None = None

@@ -204,8 +204,9 @@ class Readings:
 
 
 def resumable() -> ColumnElement[bool]:
-    """Ended early, with a checkpoint."""
-    return (o.status.in_((Status.FAILED, Status.CANCELLED))) & (o.checkpoint_id.is_not(None))
+    """Ended early, with a checkpoint or with children whose work can be taken up."""
+    parents = select(operations.c.parent_operation_id).where(operations.c.parent_operation_id.is_not(None))
+    return o.status.in_((Status.FAILED, Status.CANCELLED)) & (o.checkpoint_id.is_not(None) | o.operation_id.in_(parents))
 
 
 def record(row: Row[Any]) -> Operation:

@@ -12,10 +12,12 @@ from typing import Any, Self
 from sqlalchemy import Row, Update, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ktrdr.agents.budget import Limits
 from ktrdr.errors import Conflict, LostOwnership, NotFound
 from ktrdr.operations import database
 from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting, with_child
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record, utc_now
+from ktrdr.operations.spending import Spending
 from ktrdr.operations.tables import attempts, events, operations, steps
 
 AHEAD = timedelta(minutes=10)
@@ -81,6 +83,10 @@ class Store(Readings):
     def lead(self) -> database.Lead:
         """The right to take operations from this queue."""
         return database.Lead(self._engine)
+
+    def spending(self, limits: Limits) -> Spending:
+        """The ledger of calls to language models, in the same database."""
+        return Spending(self._engine, limits, self._now)
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:

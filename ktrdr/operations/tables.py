@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -118,4 +120,23 @@ events = Table(
     Column("at", Moment, nullable=False),
     Index("ix_events_operation", "operation_id", "seq"),
     Index("ix_events_at", "at"),
+)
+
+spending = Table(
+    "spending",
+    metadata,
+    Column("operation_id", String(96), ForeignKey("operations.operation_id"), primary_key=True),
+    Column("call", String(128), primary_key=True),
+    Column("cycle_id", String(96), nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("model", String(128), nullable=False),
+    Column("settled", Boolean, nullable=False),
+    Column("nano_usd", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cache_read_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False),
+    Index("ix_spending_cycle", "cycle_id"),
+    Index("ix_spending_day", "day"),
 )

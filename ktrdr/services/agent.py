@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from ktrdr.errors import Invalid, NotFound
+from ktrdr.agents.budget import Limits, Spent
+from ktrdr.errors import Invalid, NotFound, Refused
+from ktrdr.kinds.agent_design import CLAUDE, OFFLINE
 from ktrdr.kinds.base import Workspace
+from ktrdr.llm.models import KEY, choose_model
 from ktrdr.operations.model import Operation
 from ktrdr.operations.readings import OperationQuery
+from ktrdr.operations.spending import Spending
 from ktrdr.services.operations import OperationsService
 
 JSON = dict[str, Any]
 RESEARCH = "agent_research"
+FIRST_CALL = 24_000
+"""Bytes of a first request, and so the most tokens that it can have."""
 CHILD_KEYS = {
     "designing": "design_op_id", "training": "training_op_id", "backtesting": "backtest_op_id", "assessing": "assessment_op_id",
 }  # fmt: skip
@@ -36,6 +45,18 @@ class Trigger:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What language models may cost, and have cost on a day."""
+
+    day: str
+    limits: Limits
+    spent: Spent
+    resets_at: datetime
+    note: str
+    """When that is, and whether anything is spent at all."""
+
+
+@dataclass(frozen=True)
 class CancelledCycle:
     """A cycle that was cancelled, and its child."""
 
@@ -46,21 +67,44 @@ class CancelledCycle:
 class AgentService:
     """The research agent, as the API shows it; every cycle is an operation and nothing else is kept."""
 
-    def __init__(self, operations: OperationsService, workspace: Workspace) -> None:
+    def __init__(self, operations: OperationsService, workspace: Workspace, spending: Spending) -> None:
         self._operations = operations
         self._workspace = workspace
+        self._spending = spending
 
     async def trigger(self, asked: Trigger, idempotency_key: str | None = None) -> Operation:
-        """Start a cycle. Raises Conflict when as many run as are allowed, and Invalid for a model nobody can ask."""
+        """Start a cycle. Raises Conflict when as many run as are allowed, Invalid for a model that cannot be asked, and
+        Refused where the budget does not hold a first call to it.
+        """
         if asked.brief and asked.strategy:
             raise Invalid("a cycle takes a goal or a strategy, not both", hint="leave one of them out")
-        if asked.model is not None:
-            raise Invalid(
-                f"no language model is set up, so {asked.model!r} cannot be asked",
-                hint="leave the model out and use --designer offline", code="unknown_model",
-            )  # fmt: skip
+        designer = asked.designer or default_designer(asked)
+        if designer == CLAUDE:
+            await self._affordable(asked.model)
         limit = self._workspace.settings.research_limit
-        return await self._operations.start(RESEARCH, asked.parameters(), idempotency_key=idempotency_key, limit_active=limit)
+        parameters = asked.parameters() | {"designer": designer}
+        return await self._operations.start(RESEARCH, parameters, idempotency_key=idempotency_key, limit_active=limit)
+
+    async def budget(self) -> Budget:
+        """What language models may cost today, and have cost."""
+        day, spent = await self._spending.today()
+        moment, words = self._spending.resets()
+        note = f"The day's budget {words.removeprefix('it ')}."
+        if not os.environ.get(KEY):
+            note = f"No key is set ({KEY}), so designs come from the search on this machine and cost nothing. {note}"
+        return Budget(day, self._spending.limits, spent, moment, note)
+
+    async def _affordable(self, model: str | None) -> None:
+        settings = self._workspace.settings
+        chosen = await asyncio.to_thread(choose_model, model or settings.model, settings.home)
+        worst = await asyncio.to_thread(chosen.worst, FIRST_CALL, settings.llm_output_tokens)
+        budget = await self.budget()
+        refusal = budget.limits.refusal(worst, chosen.id, Spent(), budget.spent, datetime.now(UTC))
+        if refusal is not None:
+            details = {"resets_at": budget.resets_at.isoformat()}
+            raise Refused(
+                refusal, code="budget_exhausted", details=details, hint="ktrdr agent budget; or --designer offline, which costs nothing"
+            )
 
     async def active(self) -> Operation | None:
         """The newest cycle that has not ended."""
@@ -82,6 +126,11 @@ class AgentService:
     async def _newest(self, *, active_only: bool) -> Operation | None:
         page = await self._operations.find(OperationQuery(operation_type=RESEARCH, active_only=active_only, limit=1))
         return page.operations[0] if page.operations else None
+
+
+def default_designer(asked: Trigger) -> str:
+    """A language model where one is named or a key is set, else the search on this machine."""
+    return CLAUDE if asked.model is not None or os.environ.get(KEY) else OFFLINE
 
 
 def child_of(cycle: Operation) -> str | None:

@@ -152,7 +152,7 @@ class OperationsService:
         if before.status not in RESUMABLE:
             hint = "it has its result" if before.status is Status.COMPLETED else f"it goes on by itself: ktrdr follow {before.operation_id}"
             raise Conflict(f"{before.operation_id} is {before.status} and cannot be resumed", hint=hint)
-        if before.checkpoint is None and not any(c.status is Status.COMPLETED for c in await self._store.children(before.operation_id)):
+        if before.checkpoint is None and not await self._store.children(before.operation_id):
             raise Conflict(f"{before.operation_id} ended before its first checkpoint, there is nothing to resume", hint="start it again")
         return before
 

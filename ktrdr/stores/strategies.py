@@ -39,6 +39,7 @@ class StrategyText:
 
 
 StrategyFiles = list[StrategyFile]
+Documents = list[JSON]
 
 
 class StrategyStore:
@@ -101,6 +102,17 @@ class StrategyStore:
             return None
         found: JSON = json.loads(path.read_text(encoding="utf-8"))
         return found
+
+    def save_experiment(self, name: str, experiment: JSON) -> Path:
+        """Write what a cycle came to with a strategy to `{name}/experiment.json`, in the place of an earlier one."""
+        path = self.root / checked_name(name) / "experiment.json"
+        atomic.write(path, (json.dumps(experiment, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
+        return path
+
+    def experiments(self, limit: int) -> Documents:
+        """What cycles came to, the newest first."""
+        files = sorted(self.root.glob("*/experiment.json"), key=lambda path: (-path.stat().st_mtime_ns, path.parent.name))
+        return [json.loads(path.read_text(encoding="utf-8")) for path in files[:limit]]
 
     def _assessment(self, name: str) -> Path:
         return self.root / checked_name(name) / "assessment.json"

@@ -76,7 +76,7 @@ def test_older_spellings_do_what_they_did(user: User) -> None:
     triggered = user.json("agent", "trigger")
     assert time.monotonic() - begun < 5
     assert user.json("agent", "status")["operation_id"] == triggered["operation_id"]
-    assert "No language model" in user.run("agent", "budget").stdout
+    assert "No key is set" in user.run("agent", "budget").stdout
     user.run("agent", "cancel")
     assert user.run("backtest", "run", "momentum", "--start-date", "2030-01-01", "--end-date", "2031-01-01", code=1).stderr
 

@@ -365,7 +365,11 @@ def test_triggers_that_cannot_be_right(api: httpx.Client) -> None:
 
 
 def test_the_budget(api: httpx.Client) -> None:
-    assert set(api.get("/agent/budget").json()) == {"date", "daily_limit", "today_spend", "remaining", "message"}
+    found = api.get("/agent/budget").json()
+    assert (found["daily_limit"], found["today_spend"], found["remaining"], found["today_calls"]) == (5.0, 0.0, 5.0, 0)
+    assert (found["cycle_limit"], found["call_limit"], found["today_tokens"]) == (1.0, 1.0, 0)
+    assert found["resets_at"].endswith("T00:00:00Z")
+    assert found["message"].startswith("No key is set")
 
 
 # --- the house

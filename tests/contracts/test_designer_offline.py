@@ -17,6 +17,7 @@ from ktrdr.errors import NoData
 from ktrdr.market.bars import Bars, as_datetime
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.strategy.load import load_strategy
+from tests.desk import OwnDesk
 
 pytestmark = pytest.mark.torch
 HOUR = Timeframe("1h")
@@ -58,7 +59,7 @@ def brief_for(bars: Bars, candidates: int, family: Family = "momentum", seed: in
 
 def design(bars: Bars, candidates: int, **brief: Any) -> tuple[Design, list[Tried]]:
     tried: list[Tried] = []
-    made = OfflineDesigner().design(brief_for(bars, candidates, **brief), bars, lambda *_: None, tried.append)
+    made = OfflineDesigner().design(brief_for(bars, candidates, **brief), bars, OwnDesk(tried=tried))
     return made, tried
 
 
@@ -158,7 +159,7 @@ def test_what_the_caller_raises_ends_the_search_between_two_batches():
     bars = noise(1, 3000)
     tried: list[Tried] = []
     with pytest.raises(Stop):
-        OfflineDesigner().design(brief_for(bars, 8), bars, on_progress, tried.append)
+        OfflineDesigner().design(brief_for(bars, 8), bars, OwnDesk(on_report=on_progress, tried=tried))
     assert len(tried) == 2
     assert calls[-1][2].startswith("Candidate 3/8")
 

@@ -71,6 +71,7 @@ class OnTheSpot:
     progress: list[JSON] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     checkpoints: list[CheckpointRef] = field(default_factory=list)
+    steps: JSON = field(default_factory=dict)
     stop_at: dict[str, Exception] = field(default_factory=dict)
     """A step of the progress (its beginning), and how it is interrupted there."""
     _stop: Exception | None = None
@@ -92,6 +93,10 @@ class OnTheSpot:
         if message["type"] == "checkpoint":
             self.checkpoints.append(CheckpointRef.model_validate(message["checkpoint"]))
             return None
+        if message["type"] == "recall":
+            return self.steps.get(message["step_key"])
+        if message["type"] == "write" and message["command"] != "append_trial":
+            return self.steps.setdefault(message["step_key"], message["fields"].get("answer"))
         if message["type"] == "write":
             key = f"{self.operation_id} {message['step_key']}"
             self.workspace.trials.append(Trial(key=key, operation_id=self.operation_id, **message["fields"]))

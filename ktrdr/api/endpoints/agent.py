@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from ktrdr.agents.budget import NANO
 from ktrdr.api.deps import Agent, IdempotencyKey
 from ktrdr.api.errors import ErrorAnswer
 from ktrdr.errors import Conflict, KtrdrError, NotFound
@@ -25,7 +26,7 @@ class TriggerRequest(BaseModel, extra="forbid"):
     strategy: str | None = Field(None, description="A stored strategy to examine instead of designing one.")
     strategy_text: str | None = Field(None, description="The document of that strategy, where it is not stored here.")
     model: str | None = Field(None, description="Which language model to ask.")
-    designer: str | None = Field(None, description="offline or scripted.")
+    designer: str | None = Field(None, description="claude, offline or scripted; by default claude where a key is set.")
     seed: int | None = Field(None, ge=0, lt=2**32)
     candidates: int | None = Field(None, ge=1, le=10_000)
 
@@ -87,12 +88,18 @@ class NothingToCancel(BaseModel):
 
 
 class Budget(BaseModel):
-    """What language models may cost today, and have cost."""
+    """What language models may cost today, and have cost; a call without an answer counts as what was reserved for it."""
 
     date: str
-    daily_limit: float | None
+    daily_limit: float
     today_spend: float
-    remaining: float | None
+    remaining: float
+    today_calls: int
+    today_tokens: int
+    daily_tokens: int
+    cycle_limit: float
+    call_limit: float
+    resets_at: datetime
     message: str
 
 
@@ -178,7 +185,13 @@ async def cancel_cycle(operation_id: str | None, agent: Agent) -> CancelledStatu
 
 
 @router.get("/budget")
-async def budget() -> Budget:
+async def budget(agent: Agent) -> Budget:
     """Say what language models may cost today, and have cost."""
-    message = "No language model is set up: designs come from a search on this machine and cost nothing"
-    return Budget(date=f"{datetime.now(UTC):%Y-%m-%d}", daily_limit=None, today_spend=0.0, remaining=None, message=message)
+    found = await agent.budget()
+    limits, spent = found.limits, found.spent
+    return Budget(
+        date=found.day, daily_limit=limits.day_nano_usd / NANO, today_spend=spent.nano_usd / NANO,
+        remaining=max(0, limits.day_nano_usd - spent.nano_usd) / NANO, today_calls=spent.calls, today_tokens=spent.tokens,
+        daily_tokens=limits.day_tokens, cycle_limit=limits.cycle_nano_usd / NANO, call_limit=limits.call_nano_usd / NANO,
+        resets_at=found.resets_at, message=found.note,
+    )  # fmt: skip

@@ -386,7 +386,11 @@ def test_the_research_agent(api: Api, capsys: pytest.CaptureFixture[str]) -> Non
     api.on("DELETE", "/agent/cancel", Answer(200, cancelled))
     api.on("DELETE", f"/agent/cancel/{CYCLE}", Answer(404, none))
     shown += screen(api, capsys, "agent", "cancel") + screen(api, capsys, "agent", "cancel", CYCLE)
-    spent = {"date": "2026-11-21", "daily_limit": 5.0, "today_spend": 0.2, "remaining": 4.8, "message": "About 24 cycles are left today"}
+    spent = {
+        "date": "2026-11-21", "daily_limit": 5.0, "today_spend": 0.2, "remaining": 4.8, "today_calls": 3, "today_tokens": 41_200,
+        "daily_tokens": 4_000_000, "cycle_limit": 1.0, "call_limit": 1.0, "resets_at": "2026-11-22T00:00:00Z",
+        "message": "The day's budget begins anew at 00:00 UTC, in 5 h 12 min.",
+    }  # fmt: skip
     api.on("GET", "/agent/budget", Answer(200, spent))
     agrees("agent", shown + screen(api, capsys, "agent", "budget"))
 

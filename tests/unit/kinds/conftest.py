@@ -8,6 +8,7 @@ import pytest
 
 from ktrdr.agents.offline import OfflineDesigner
 from ktrdr.kinds.base import Workspace
+from ktrdr.llm.claude import ClaudeDesigner
 from ktrdr.llm.scripted import ScriptedDesigner
 from ktrdr.settings import Settings
 from ktrdr.stores.bars import BarStore
@@ -27,5 +28,5 @@ def workspace(tmp_path: Path) -> Workspace:
         models=ModelStore(home / "models"),
         checkpoints=CheckpointStore(home / "checkpoints"),
         trials=TrialLedger(tmp_path / "trials.sqlite"),
-        designers={"offline": OfflineDesigner(), "scripted": ScriptedDesigner()},
+        designers={"offline": OfflineDesigner(), "scripted": ScriptedDesigner(), "claude": ClaudeDesigner(Settings(home=home))},
     )

@@ -59,7 +59,7 @@ def test_an_unknown_designer_is_refused_with_the_known_ones(workspace: Workspace
     for kind in (AgentResearch(designer="oracle"), AgentDesign(designer="oracle")):
         with pytest.raises(Invalid, match="no designer called 'oracle'") as refused:
             kind.prepare(workspace)
-        assert refused.value.hint == "known: offline, scripted"
+        assert refused.value.hint == "known: claude, offline, scripted"
 
 
 def test_a_given_strategy_is_trained_and_tested_on_its_own_dates(workspace: Workspace):
