@@ -43,7 +43,7 @@ def _indicator(strategy: Strategy, reference: str) -> str:
     """An indicator by type, with its parameters where they are numbers, and the output it is read by."""
     base, _, output = reference.partition(".")
     spec = strategy.indicators[base]
-    values = [str(value) for value in spec.build().model_dump().values() if value != "close"]
+    values = [str(value) for value in spec.build().model_dump().values() if value != "close" and not isinstance(value, bool)]
     return f"{spec.type} {output + ' ' if output else ''}({', '.join(values)})"
 
 
