@@ -52,6 +52,15 @@ def test_the_examples_in_a_module_run(path: Path) -> None:
     assert found.failed == 0
 
 
+def test_the_fuzzy_reference_names_every_shape_and_every_word() -> None:
+    from ktrdr.fuzzy.partition import WORDS
+    from ktrdr.fuzzy.sets import COUNTS
+
+    text = (ROOT / "docs" / "reference" / "fuzzy.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(COUNTS)
+    assert dict(re.findall(r"^\| (\d) \| (.*) \|$", text, re.MULTILINE)) == {str(n): ", ".join(words) for n, words in WORDS.items()}
+
+
 def test_the_indicator_reference_is_complete() -> None:
     """`docs/reference/indicators.md` is what `python -m ktrdr.indicators.reference` prints."""
     from ktrdr.indicators.reference import page

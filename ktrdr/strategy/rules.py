@@ -29,14 +29,14 @@ class Parts:
 
 
 def input_ids(entry: NNInput, timeframes: tuple[str, ...], fuzzy_sets: Mapping[str, FuzzySet | None]) -> Iterator[str]:
-    """The features of one entry in order: its timeframes, and in each its memberships."""
+    """The features of one entry in order: its timeframes, and in each its words."""
     for timeframe in timeframes if entry.timeframes == "all" else entry.timeframes:
         if entry.raw_indicator is not None:
             yield f"{timeframe}_{entry.raw_indicator}_raw"
         else:
             fuzzy_set = fuzzy_sets.get(entry.fuzzy_set or "")
-            for membership in fuzzy_set.memberships if fuzzy_set else ():
-                yield f"{timeframe}_{entry.fuzzy_set}_{membership}"
+            for word in fuzzy_set.words if fuzzy_set else ():
+                yield f"{timeframe}_{entry.fuzzy_set}_{word}"
 
 
 def mistakes(parts: Parts) -> list[Problem]:
