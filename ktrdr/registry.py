@@ -32,8 +32,8 @@ class Registry(Generic[T]):
         return cls
 
     def get(self, name: str) -> type[T]:
-        """The class called `name`, or NotFound with the nearest name."""
-        wanted = name.strip().lower()
+        """The class called `name`, with or without its noun at the end (RSIIndicator), or NotFound with the nearest name."""
+        wanted = name.strip().lower().removesuffix(self.noun)
         for known, cls in self._all().items():
             if wanted == known or wanted in getattr(cls, "aliases", ()) or wanted == cls.__name__.lower():
                 return cls

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 import shlex
 import sys
@@ -13,6 +15,7 @@ from tests.acceptance.conftest import User, user  # noqa: F401  (the fixture)
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+EXAMPLES = [path for path in sorted((ROOT / "ktrdr").rglob("*.py")) if ">>>" in path.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -39,6 +42,30 @@ def test_the_tutorial_runs_as_written(user: User) -> None:  # noqa: F811
         codes = (int(wanted[1]),) if wanted else (0, 4) if "research" in command else (0,)
         done = user.run(*shlex.split(command), code=codes)
         assert done.stdout.strip() or done.stderr.strip(), f"ktrdr {command} printed nothing"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_examples_in_a_module_run(path: Path) -> None:
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def test_the_fuzzy_reference_names_every_shape_and_every_word() -> None:
+    from ktrdr.fuzzy.partition import WORDS
+    from ktrdr.fuzzy.sets import COUNTS
+
+    text = (ROOT / "docs" / "reference" / "fuzzy.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(COUNTS)
+    assert dict(re.findall(r"^\| (\d) \| (.*) \|$", text, re.MULTILINE)) == {str(n): ", ".join(words) for n, words in WORDS.items()}
+
+
+def test_the_indicator_reference_is_complete() -> None:
+    """`docs/reference/indicators.md` is what `python -m ktrdr.indicators.reference` prints."""
+    from ktrdr.indicators.reference import page
+
+    assert (ROOT / "docs" / "reference" / "indicators.md").read_text(encoding="utf-8") == page()
 
 
 def test_the_command_reference_is_complete() -> None:

@@ -40,7 +40,7 @@ PAIR = re.compile(r"\b([A-Za-z]{3})[/-]?([A-Za-z]{3})\b")
 CAPITALS = re.compile(r"\b[A-Z][A-Z0-9]{2,11}\b")
 NO_SYMBOLS = CURRENCIES | {"AND", "ANY", "BUY", "ETF", "FOREX", "GMT", "LONG", "NASDAQ", "NYSE", "OHLC", "SELL", "SHORT", "USA", "UTC"}
 """Words in capitals that are no symbols; names of indicators are none either."""
-OTHER_INDICATORS = {"bb", "dmi", "kama", "psar", "sar", "tema", "trix", "vwap"}
+OTHER_INDICATORS = {"bb", "dmi", "kama", "tema", "trix"}
 
 
 class SeriesLike(Protocol):

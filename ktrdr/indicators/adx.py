@@ -16,6 +16,7 @@ class ADX(Indicator):
 
     plus_di and minus_di are the shares of upward and downward movement in the true range, all smoothed as Wilder does;
     adx = Wilder's average of 100 * |plus_di - minus_di| / (plus_di + minus_di).
+    The earlier system began its averages with the first value rather than a sum.
     Source: J. W. Wilder (1978); TA-Lib ADX, PLUS_DI, MINUS_DI.
     """
 

@@ -15,7 +15,8 @@ class ATR(Indicator):
     """Average true range: how far one bar moves, gaps included, in price units.
 
     True range = max(high, close before) - min(low, close before), smoothed as Wilder does: the plain mean of the first `period`,
-    then (ATR * (period - 1) + true range) / period. Source: J. W. Wilder (1978); TA-Lib ATR.
+    then (ATR * (period - 1) + true range) / period; the earlier system took a plain mean throughout.
+    Source: J. W. Wilder (1978); TA-Lib ATR.
     """
 
     category: ClassVar[str] = "volatility"

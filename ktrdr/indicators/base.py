@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -27,6 +28,10 @@ class Indicator(BaseModel):
     aliases: ClassVar[tuple[str, ...]] = ()
     outputs: ClassVar[tuple[str, ...]] = ()
     """Names of the columns, the first being the primary one; empty for a single unnamed column."""
+    retired: ClassVar[Mapping[str, str]] = {}
+    """Parameters of the earlier system that change nothing here, with the reason; a strategy may still write them."""
+    caution: ClassVar[str] = ""
+    """What must be known before it is used as a feature; a strategy that uses it gets it as a warning."""
     needs_volume: ClassVar[bool] = False
     category: ClassVar[str] = "trend"
 

@@ -15,7 +15,7 @@ class BollingerBands(Indicator):
     """Bollinger bands: a moving average and a band of `multiplier` standard deviations around it.
 
     middle = SMA(period); upper and lower = middle +- multiplier * standard deviation of the last `period` prices, divided by
-    `period` (not by one less). Source: J. Bollinger, Bollinger on Bollinger Bands (2001); TA-Lib BBANDS.
+    `period`, not by one less as in the earlier system. Source: J. Bollinger, Bollinger on Bollinger Bands (2001); TA-Lib BBANDS.
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("bbands",)

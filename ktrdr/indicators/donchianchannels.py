@@ -19,6 +19,7 @@ class DonchianChannels(Indicator):
 
     aliases: ClassVar[tuple[str, ...]] = ("donchian",)
     outputs: ClassVar[tuple[str, ...]] = ("upper", "middle", "lower")
+    retired: ClassVar[dict[str, str]] = {"include_middle": "the middle is always there"}
     category: ClassVar[str] = "volatility"
     period: int = Field(20, ge=2, le=500)
 

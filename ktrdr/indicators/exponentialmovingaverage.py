@@ -15,10 +15,11 @@ class ExponentialMovingAverage(Indicator):
     """Exponential moving average: recent prices weigh most.
 
     EMA = EMA before + 2 / (period + 1) * (price - EMA before), begun with the simple mean of the first `period` prices.
-    Source: TA-Lib EMA.
+    The earlier system began with the first price and weighted the beginning otherwise. Source: TA-Lib EMA.
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("ema",)
+    retired: ClassVar[dict[str, str]] = {"adjust": "the average begins with the mean of its first `period` prices"}
     category: ClassVar[str] = "trend"
     period: int = Field(20, ge=2, le=500)
     source: Source = "close"

@@ -15,7 +15,8 @@ class MFI(Indicator):
     """Money flow index: the share of rising money flow, 0 to 100; an RSI that weighs volume.
 
     100 * P / (P + N), where P and N sum typical price * volume over the last `period` bars on which the typical price
-    (high + low + close) / 3 rose or fell; 0 where the flow is below 1. Source: G. Quong and A. Soudack; TA-Lib MFI.
+    (high + low + close) / 3 rose or fell; bars on which it stayed count for neither. 0 where the
+    flow is below 1, where the earlier system gave 100. Source: G. Quong and A. Soudack; TA-Lib MFI.
     """
 
     needs_volume: ClassVar[bool] = True

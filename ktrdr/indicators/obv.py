@@ -12,7 +12,7 @@ from ktrdr.market.bars import Bars
 class OBV(Indicator):
     """On-balance volume: volume added on rising closes and taken away on falling ones.
 
-    Begins with the volume of the first bar; its level means nothing, its slope does.
+    Begins with the volume of the first bar (in the earlier system with 0); its level means nothing, its slope does.
     Source: J. Granville (1963); TA-Lib OBV.
     """
 

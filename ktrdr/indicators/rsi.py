@@ -15,7 +15,7 @@ class RSI(Indicator):
     """Relative strength index: the share of gains in recent moves, 0 to 100.
 
     100 * U / (U + D), where U and D are Wilder's averages of gains and losses: the plain mean of the first `period` changes,
-    then U = (U * (period - 1) + gain) / period. Prices that do not move at all give 0.
+    then U = (U * (period - 1) + gain) / period. Prices that do not move at all give 0 (in the earlier system 50).
     Source: J. W. Wilder, New Concepts in Technical Trading Systems (1978); TA-Lib RSI.
     """
 

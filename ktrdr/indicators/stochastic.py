@@ -15,7 +15,8 @@ class Stochastic(Indicator):
     """Stochastic oscillator: where the close lies in the recent range, 0 to 100.
 
     raw = 100 * (close - lowest low) / (highest high - lowest low) of the last `k_period` bars, 0 where there is no range;
-    k = SMA(raw, smooth_k); d = SMA(k, d_period). Both are known from the first d on. Source: G. Lane; TA-Lib STOCH.
+    k = SMA(raw, smooth_k); d = SMA(k, d_period). Both are known from the first d on; the
+    earlier system wrote 50 where they are not known. Source: G. Lane; TA-Lib STOCH.
     """
 
     outputs: ClassVar[tuple[str, ...]] = ("k", "d")

@@ -14,8 +14,8 @@ from ktrdr.market.bars import Bars
 class WilliamsR(Indicator):
     """Williams %R: where the close lies below the recent high, -100 (at the low) to 0 (at the high).
 
-    -100 * (highest high - close) / (highest high - lowest low) of the last `period` bars, 0 where there is no range.
-    Source: L. Williams; TA-Lib WILLR.
+    -100 * (highest high - close) / (highest high - lowest low) of the last `period` bars, 0 where there is no range;
+    the earlier system wrote -50 where it is not known. Source: L. Williams; TA-Lib WILLR.
     """
 
     category: ClassVar[str] = "momentum"

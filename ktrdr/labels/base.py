@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -15,9 +14,6 @@ from ktrdr.registry import Registry
 
 Task = Literal["classification", "regression"]
 BUY, HOLD, SELL = 0, 1, 2
-LONG = 20_000
-"""Bars from which a loop over them is compiled."""
-Loop = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -41,16 +37,6 @@ class Label(BaseModel):
     def label(self, bars: Bars) -> Targets:
         """The targets of all bars."""
         raise NotImplementedError
-
-
-def compiled(loop: Loop, bars: int) -> Loop:
-    """The same loop as machine code where the series is long enough to repay the compiling."""
-    if bars < LONG:
-        return loop
-    from numba import njit
-
-    fast: Loop = njit(cache=True)(loop)
-    return fast
 
 
 LABELS: Registry[Label] = Registry("label", "ktrdr.labels")

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from ktrdr.labels.base import LABELS, Label, Targets, compiled
+from ktrdr.labels.base import LABELS, Label, Targets
 from ktrdr.market.bars import Bars, Floats
+from ktrdr.market.loops import compiled
 
 
 @LABELS.add

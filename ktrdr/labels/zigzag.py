@@ -7,8 +7,9 @@ from collections.abc import MutableSequence, Sequence
 import numpy as np
 from pydantic import Field
 
-from ktrdr.labels.base import LABELS, Label, Targets, compiled
+from ktrdr.labels.base import LABELS, Label, Targets
 from ktrdr.market.bars import Bars
+from ktrdr.market.loops import compiled
 
 
 @LABELS.add

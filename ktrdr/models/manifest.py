@@ -1,7 +1,7 @@
 """The folder of a model: `model.safetensors` and `manifest.json`, the same bytes for the same training.
 
 The manifest names every file with its sha256 and holds the strategy's text, the inputs in order with their fuzzy
-parameters, scaling, labels, split, seed, versions and scores. It holds no clock, operation, path or duration.
+parameters, what was fitted, labels, split, seed, versions and scores. It holds no clock, operation, path or duration.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ktrdr.errors import Invalid, NotFound
 from ktrdr.models.model import Model, TrainingRecord, check_features
 from ktrdr.models.predict import Architecture
 from ktrdr.models.scores import Scores
-from ktrdr.strategy.features import Scaling
+from ktrdr.strategy.features import Fitted
 from ktrdr.strategy.load import load_strategy
-from ktrdr.strategy.spec import Strategy
 
 JSON = dict[str, Any]
+FITTED: TypeAdapter[dict[str, Fitted]] = TypeAdapter(dict[str, Fitted])
 SCHEMA_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -52,8 +52,8 @@ def to_files(model: Model) -> dict[str, bytes]:
             "text": text,
         },
         "architecture": model.architecture.model_dump(mode="json"),
-        "features": _features(model.strategy, model.feature_ids),
-        "scaling": {name: how.model_dump() for name, how in model.scaling.items()},
+        "features": _features(model),
+        "scaling": {name: how.model_dump(mode="json") for name, how in model.scaling.items()},
         "training": model.training.model_dump(mode="json"),
         "scores": model.scores.model_dump(mode="json"),
     }
@@ -89,7 +89,7 @@ def load(folder: Path) -> Model:
         _same(written["sha256"], _sha256(written["text"].encode()), folder / MANIFEST_FILE, "the strategy's text")
         strategy = load_strategy(written["text"], str(folder / MANIFEST_FILE)).strategy
         feature_ids = tuple(entry["id"] for entry in manifest["features"])
-        scaling = {name: Scaling.model_validate(how) for name, how in manifest["scaling"].items()}
+        scaling = FITTED.validate_python(manifest["scaling"])
         training = TrainingRecord.model_validate(manifest["training"])
         scores = Scores.model_validate(manifest["scores"])
     except (KeyError, TypeError, AttributeError, ValidationError, SafetensorError) as error:
@@ -100,9 +100,9 @@ def load(folder: Path) -> Model:
     return Model(strategy, feature_ids, architecture, weights, scaling, training, scores)
 
 
-def _features(strategy: Strategy, feature_ids: tuple[str, ...]) -> list[JSON]:
+def _features(model: Model) -> list[JSON]:
     """Each input in order, with what it is computed from."""
-    found: list[JSON] = []
+    strategy, found = model.strategy, list[JSON]()
     for entry in strategy.nn_inputs:
         fuzzy_set = strategy.fuzzy_sets[entry.fuzzy_set] if entry.fuzzy_set else None
         reference = fuzzy_set.indicator if fuzzy_set else entry.raw_indicator or ""
@@ -111,11 +111,12 @@ def _features(strategy: Strategy, feature_ids: tuple[str, ...]) -> list[JSON]:
         for timeframe in strategy.timeframes_of(entry):
             common = {**source, "timeframe": timeframe.name}
             if fuzzy_set:
-                words = fuzzy_set.memberships.items()
-                found += [{**common, "membership": {"name": name, **shape.model_dump(mode="json")}} for name, shape in words]
+                ids = {word: f"{timeframe}_{entry.fuzzy_set}_{word}" for word in fuzzy_set.words}
+                shapes = {word: fuzzy_set.memberships.get(word) or model.scaling[name] for word, name in ids.items()}
+                found += [{**common, "membership": {"name": word, **shape.model_dump(mode="json")}} for word, shape in shapes.items()]
             else:
                 found.append({**common, "normalization": entry.normalization})
-    return [{"id": name, **feature} for name, feature in zip(feature_ids, found, strict=True)]
+    return [{"id": name, **feature} for name, feature in zip(model.feature_ids, found, strict=True)]
 
 
 def _verified(path: Path, expected: str) -> bytes:

@@ -13,7 +13,7 @@ from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.predict import Architecture, Floats, Weights, outputs_of, softmax
 from ktrdr.models.scores import Part, Scores
-from ktrdr.strategy.features import Features, Scaling, compute_features
+from ktrdr.strategy.features import Features, Fitted, compute_features
 from ktrdr.strategy.spec import Strategy
 
 JSON = dict[str, Any]
@@ -68,7 +68,8 @@ class Model:
     """The inputs in the order of the network."""
     architecture: Architecture
     weights: Weights
-    scaling: dict[str, Scaling]
+    scaling: dict[str, Fitted]
+    """What was fitted to the training slice, by input: scaling of raw ones, shapes of the words of a partition."""
     training: TrainingRecord
     scores: Scores
 

@@ -43,11 +43,13 @@ def _indicator(strategy: Strategy, reference: str) -> str:
     """An indicator by type, with its parameters where they are numbers, and the output it is read by."""
     base, _, output = reference.partition(".")
     spec = strategy.indicators[base]
-    values = [str(value) for value in spec.build().model_dump().values() if value != "close"]
+    values = [str(value) for value in spec.build().model_dump().values() if value != "close" and not isinstance(value, bool)]
     return f"{spec.type} {output + ' ' if output else ''}({', '.join(values)})"
 
 
 def _words(fuzzy_set: FuzzySet) -> str:
+    if fuzzy_set.partition:
+        return f"{', '.join(word.replace('_', ' ') for word in fuzzy_set.words)} (about equally common in training)"
     return ", ".join(f"{name.replace('_', ' ')} ({_where(shape)})" for name, shape in fuzzy_set.memberships.items())
 
 
@@ -56,10 +58,12 @@ def _where(shape: Membership) -> str:
     numbers = shape.parameters
     if shape.type == "gaussian":
         return f"around {numbers[0]:g}"
+    if shape.type == "sigmoid":
+        return f"{'above' if numbers[1] > 0 else 'below'} about {numbers[0]:g}"
     first, left, right, last = numbers[0], numbers[1], numbers[-2], numbers[-1]
-    if shape.type == "trapezoidal" and first == left:
+    if shape.type == "left" or (shape.type == "trapezoidal" and first == left):
         return f"< {last:g}"
-    if shape.type == "trapezoidal" and right == last:
+    if shape.type == "right" or (shape.type == "trapezoidal" and right == last):
         return f"> {first:g}"
     return f"{first:g} to {last:g}"
 

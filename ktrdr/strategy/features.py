@@ -6,7 +6,7 @@ at the close of base bar t the newest *complete* bar of each timeframe counts, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from ktrdr.errors import Invalid, NoData
 from ktrdr.fuzzy.fuzzify import fuzzify
+from ktrdr.fuzzy.sets import Membership
 from ktrdr.indicators.base import Floats
 from ktrdr.market.bars import Bars, Times
 from ktrdr.market.timeframe import Timeframe
+from ktrdr.strategy.sections import NNInput
 from ktrdr.strategy.spec import Strategy
 
 OLDEST = np.timedelta64(10, "D")
@@ -31,6 +33,14 @@ class Scaling(BaseModel):
 
     offset: float
     scale: float
+
+    def scaled(self, values: Floats) -> Floats:
+        """The scaled values."""
+        return (values - self.offset) / self.scale
+
+
+Fitted = Scaling | Membership
+"""How an input is made of the value of its indicator, found in the training slice: a raw input is scaled, a word gets its shape."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,20 +59,24 @@ class Features:
         complete: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(self.values), axis=1)
         return complete
 
-    def scaled(self, scaling: Mapping[str, Scaling]) -> Features:
-        """The same features with some columns scaled."""
+    def scaled(self, scaling: Mapping[str, Fitted]) -> Features:
+        """The same features with some columns made of their values."""
         unknown = set(scaling) - set(self.ids)
         if unknown:
             raise Invalid(f"there is scaling for {', '.join(sorted(unknown))}, which the strategy does not have")
         values = self.values.copy()
         for name, how in scaling.items():
             column = self.ids.index(name)
-            values[:, column] = (values[:, column].astype(np.float64) - how.offset) / how.scale
+            raw = values[:, column].astype(np.float64)
+            values[:, column] = how.degree(raw) if isinstance(how, Membership) else how.scaled(raw)
         return replace(self, values=values)
 
 
-def compute_features(strategy: Strategy, bars: Mapping[Timeframe, Bars], scaling: Mapping[str, Scaling] | None = None) -> Features:
-    """The features of every base bar, in the order of `strategy.feature_ids`; NaN where something is not known yet."""
+def compute_features(strategy: Strategy, bars: Mapping[Timeframe, Bars], scaling: Mapping[str, Fitted] | None = None) -> Features:
+    """The features of every base bar, in the order of `strategy.feature_ids`; NaN where something is not known yet.
+
+    Without `scaling` an input that is fitted to the training slice holds the value of its indicator.
+    """
     base = _bars_of(bars, strategy.base_timeframe)
     columns: dict[tuple[Timeframe, str], Floats] = {}
     blocks: list[Floats] = []
@@ -77,24 +91,49 @@ def compute_features(strategy: Strategy, bars: Mapping[Timeframe, Bars], scaling
             block = fuzzify(fuzzy_set, values) if fuzzy_set else values[:, None]
             blocks.append(_known_at_close(block, own, base))
     features = Features(strategy.feature_ids, base.time, np.hstack(blocks).astype(np.float32))
-    return features.scaled(scaling or {})
+    if scaling is None:
+        return features
+    unfitted = [name for _, names in _fitted(strategy) for name in names if name not in scaling]
+    if unfitted:
+        raise Invalid(f"{unfitted[0]} is fitted in training, and the model has nothing for it", hint="train the strategy again")
+    return features.scaled(scaling)
 
 
-def fit_scaling(strategy: Strategy, features: Features, rows: NDArray[np.bool_]) -> dict[str, Scaling]:
-    """The scaling of each raw input that asks for one, from the given rows of unscaled features."""
-    found: dict[str, Scaling] = {}
-    for entry in strategy.nn_inputs:
-        if entry.normalization == "none":
-            continue
-        for timeframe in strategy.timeframes_of(entry):
-            name = f"{timeframe}_{entry.raw_indicator}_raw"
-            column = features.values[rows, features.ids.index(name)].astype(np.float64)
-            column = column[np.isfinite(column)]
-            if not len(column):
-                raise Invalid(f"{name} has no value in the training slice", hint="train on more bars")
-            offset, scale = (column.min(), np.ptp(column)) if entry.normalization == "minmax" else (column.mean(), column.std())
-            found[name] = Scaling(offset=float(offset), scale=float(scale) or 1.0)
+def fit_scaling(strategy: Strategy, features: Features, rows: NDArray[np.bool_]) -> dict[str, Fitted]:
+    """The scaling of each raw input that asks for one and the shape of each word of a partition, timeframe by timeframe.
+
+    Takes the features without scaling, and looks at the given rows alone.
+    """
+    found: dict[str, Fitted] = {}
+    for entry, names in _fitted(strategy):
+        column = features.values[rows, features.ids.index(names[0])].astype(np.float64)
+        column = column[np.isfinite(column)]
+        if not len(column):
+            raise Invalid(f"{names[0]} has no value in the training slice", hint="train on more bars")
+        found |= zip(names, _fit(strategy, entry, names[0], column), strict=True)
     return found
+
+
+def _fitted(strategy: Strategy) -> Iterator[tuple[NNInput, tuple[str, ...]]]:
+    """The inputs that are fitted, together where they are fitted to the same values."""
+    for entry in strategy.nn_inputs:
+        partition = strategy.fuzzy_sets[entry.fuzzy_set].partition if entry.fuzzy_set else None
+        for timeframe in strategy.timeframes_of(entry):
+            if partition:
+                yield entry, tuple(f"{timeframe}_{entry.fuzzy_set}_{word}" for word in partition.words)
+            elif entry.normalization != "none":
+                yield entry, (f"{timeframe}_{entry.raw_indicator}_raw",)
+
+
+def _fit(strategy: Strategy, entry: NNInput, name: str, column: Floats) -> list[Fitted]:
+    partition = strategy.fuzzy_sets[entry.fuzzy_set].partition if entry.fuzzy_set else None
+    if partition:
+        try:
+            return [Membership(type=shape, parameters=corners) for shape, corners in partition.fit(column)]
+        except Invalid as error:
+            raise Invalid(f"fuzzy set {entry.fuzzy_set} ({name}): {error.message}", hint=error.hint) from None
+    offset, scale = (column.min(), np.ptp(column)) if entry.normalization == "minmax" else (column.mean(), column.std())
+    return [Scaling(offset=float(offset), scale=float(scale) or 1.0)]
 
 
 def _bars_of(bars: Mapping[Timeframe, Bars], timeframe: Timeframe) -> Bars:

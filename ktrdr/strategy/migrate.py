@@ -40,8 +40,9 @@ def migrate(text: str, source: str) -> Migrated:
     if isinstance(sets, dict):
         document["fuzzy_sets"] = {name: {"indicator": name, **words} if isinstance(words, dict) else words for name, words in sets.items()}
         document["nn_inputs"] = [{"fuzzy_set": name, "timeframes": "all"} for name in sets]
-    document = written_out(document).document
-    dropped = _drop_unread(document)
+    written = written_out(document)
+    document, retired = written.document, tuple(doubt.place for doubt in written.doubts)
+    dropped = (*retired, *_drop_unread(document))
     return Migrated(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True), dropped)
 
 

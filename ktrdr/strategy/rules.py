@@ -29,14 +29,14 @@ class Parts:
 
 
 def input_ids(entry: NNInput, timeframes: tuple[str, ...], fuzzy_sets: Mapping[str, FuzzySet | None]) -> Iterator[str]:
-    """The features of one entry in order: its timeframes, and in each its memberships."""
+    """The features of one entry in order: its timeframes, and in each its words."""
     for timeframe in timeframes if entry.timeframes == "all" else entry.timeframes:
         if entry.raw_indicator is not None:
             yield f"{timeframe}_{entry.raw_indicator}_raw"
         else:
             fuzzy_set = fuzzy_sets.get(entry.fuzzy_set or "")
-            for membership in fuzzy_set.memberships if fuzzy_set else ():
-                yield f"{timeframe}_{entry.fuzzy_set}_{membership}"
+            for word in fuzzy_set.words if fuzzy_set else ():
+                yield f"{timeframe}_{entry.fuzzy_set}_{word}"
 
 
 def mistakes(parts: Parts) -> list[Problem]:
@@ -46,7 +46,7 @@ def mistakes(parts: Parts) -> list[Problem]:
 
 def doubts(parts: Parts) -> list[Problem]:
     """What runs, but is perhaps not meant."""
-    return [*_unused(parts), *_gaps(parts), *_without_effect(parts)]
+    return [*_unused(parts), *_cautions(parts), *_gaps(parts), *_without_effect(parts)]
 
 
 def _sets(parts: Parts) -> Iterator[Problem]:
@@ -132,6 +132,12 @@ def _unused(parts: Parts) -> Iterator[Problem]:
     for name in parts.fuzzy_sets:
         if name not in shown:
             yield Problem(f"fuzzy_sets.{name}", "no input uses this fuzzy set")
+
+
+def _cautions(parts: Parts) -> Iterator[Problem]:
+    for name, spec in parts.indicators.items():
+        if spec and (caution := spec.build().caution):
+            yield Problem(f"indicators.{name}", f"{spec.type} {caution}", value=spec.type)
 
 
 def _gaps(parts: Parts) -> Iterator[Problem]:

@@ -10,7 +10,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from ktrdr.errors import Problem
+from ktrdr.errors import NotFound, Problem
+from ktrdr.indicators.base import INDICATORS
 from ktrdr.strategy.mistakes import shown
 
 MODES = {"symbols": ("symbol", "multi_symbol"), "timeframes": ("timeframe", "multi_timeframe")}
@@ -37,6 +38,7 @@ def written_out(given: Mapping[str, Any]) -> Written:
         for section in MODES:
             _choice(full, data, section)
         _dates(full, data)
+    _retired(full)
     _hyperparameters(full)
     training = full.document.get("training")
     decisions = full.document.get("decisions")
@@ -82,6 +84,21 @@ def _dates(full: Written, data: dict[str, Any]) -> None:
         for key, value in given.items():
             data[f"{key}_date"] = value
             full.moved[f"training_data.{key}_date"] = f"training_data.date_range.{key}"
+
+
+def _retired(full: Written) -> None:
+    """Leave out the parameters of indicators that earlier documents have and that change nothing."""
+    indicators = full.document.get("indicators")
+    for name, given in indicators.items() if isinstance(indicators, dict) else ():
+        if not isinstance(given, dict) or not isinstance(given.get("type"), str):
+            continue
+        try:
+            retired = INDICATORS.get(given["type"]).retired
+        except NotFound:
+            continue
+        for key in [key for key in given if key in retired]:
+            value = shown(given.pop(key))
+            full.doubts.append(Problem(f"indicators.{name}.{key}", f"has no effect: {retired[key]}", value=value))
 
 
 def _hyperparameters(full: Written) -> None:

@@ -21,7 +21,7 @@ from ktrdr.labels.base import Task
 from ktrdr.market.bars import Bars, Times, as_datetime, as_time
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.model import Split
-from ktrdr.strategy.features import Features, Scaling, compute_features, fit_scaling
+from ktrdr.strategy.features import Features, Fitted, compute_features, fit_scaling
 from ktrdr.strategy.spec import Strategy
 
 EMBARGO = 0.01
@@ -53,8 +53,8 @@ class Samples:
     train: Slice
     validation: Slice
     test: Slice
-    scaling: dict[str, Scaling]
-    """Of raw inputs, from the training slice alone."""
+    scaling: dict[str, Fitted]
+    """Of raw inputs, and the shapes of the words of partitions, from the training slice alone."""
     split: Split
     start: str
     end: str

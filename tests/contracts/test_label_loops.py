@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ktrdr.labels.base import LABELS, LONG
+from ktrdr.labels.base import LABELS
 from ktrdr.labels.triple_barrier import TripleBarrier
 from ktrdr.labels.zigzag import ZigZag
 from ktrdr.market.bars import Bars
+from ktrdr.market.loops import LONG
 from ktrdr.market.timeframe import Timeframe
 
 

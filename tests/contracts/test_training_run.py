@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ktrdr.fuzzy.sets import Membership
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.manifest import to_files
@@ -80,3 +82,22 @@ def test_a_loaded_model_answers_on_bars_as_it_was_judged(tmp_path: Path) -> None
     np.testing.assert_array_equal(np.isfinite(answers).all(axis=1), features.known)
     early = {timeframe: series.rows(slice(0, len(series) // 2)) for timeframe, series in own.items()}
     np.testing.assert_array_equal(model.predict(model.features(early)), answers[:500])
+
+
+def test_the_words_that_were_fitted_come_back_with_the_model(tmp_path: Path) -> None:
+    written = "down: [-9, -3, 0], level: [-3, 0, 3], up: [0, 3, 9]"
+    assert written in TEXT
+    strategy = load_strategy(TEXT.replace(written, "partition: {count: 3}"), "test").strategy
+    model = train_model(strategy, bars(), START, END, lambda _: None, lambda _: None)
+    store = ModelStore(tmp_path)
+    saved = store.save(model, "small", "op_training_20260101_000000_00000000")
+    again = store.load(saved.path)
+    assert again.scaling == model.scaling
+    assert to_files(again) == to_files(model)
+    (first, *_) = json.loads((saved.path / "manifest.json").read_bytes())["features"]
+    fitted = model.scaling["1h_change_low"]
+    assert isinstance(fitted, Membership)
+    assert first["membership"] == {"name": "low", "type": "left", "parameters": list(fitted.parameters)}
+    own = bars()["BBB"]
+    np.testing.assert_array_equal(again.predict(again.features(own)), model.predict(model.features(own)))
+    assert np.isfinite(again.predict(again.features(own))).any()

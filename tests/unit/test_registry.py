@@ -28,7 +28,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest_and_all_known() -> None:
         INDICATORS.get("bolinger")
     assert caught.value.details == {"nearest": "bollingerbands"}
     assert caught.value.hint is not None
-    assert caught.value.hint.startswith("did you mean 'bollingerbands'? known: adx")
+    assert caught.value.hint.startswith("did you mean 'bollingerbands'? known: adline, adx")
 
 
 def test_a_name_like_nothing_has_no_nearest() -> None:

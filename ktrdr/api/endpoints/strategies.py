@@ -196,7 +196,7 @@ def inputs(strategy: Strategy, entry: NNInput, timeframe: Timeframe) -> Iterator
     """The inputs that one entry of nn_inputs makes on one timeframe."""
     ids = input_ids(entry.model_copy(update={"timeframes": "all"}), (timeframe.name,), strategy.fuzzy_sets)
     fuzzy_set = strategy.fuzzy_sets[entry.fuzzy_set] if entry.fuzzy_set else None
-    words: Iterable[str | None] = fuzzy_set.memberships if fuzzy_set else (None,)
+    words: Iterable[str | None] = fuzzy_set.words if fuzzy_set else (None,)
     reference = fuzzy_set.indicator if fuzzy_set else entry.raw_indicator or ""
     for feature_id, word in zip(ids, words, strict=True):
         yield Feature(feature_id=feature_id, timeframe=timeframe.name, fuzzy_set=entry.fuzzy_set, membership=word, indicator=reference)

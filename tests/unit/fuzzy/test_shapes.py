@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ktrdr.fuzzy.shapes import gaussian, trapezoidal, triangular
+from ktrdr.fuzzy.shapes import gaussian, left, right, sigmoid, trapezoidal, triangular
 
 
 def test_a_triangle_rises_to_its_peak_and_falls() -> None:
@@ -40,7 +40,28 @@ def test_a_bell_is_one_at_its_mean_and_falls_alike_on_both_sides() -> None:
     np.testing.assert_allclose(degrees, [np.exp(-0.5), 1, np.exp(-0.5)])
 
 
+def test_open_shoulders_belong_fully_however_far_out() -> None:
+    values = np.array([-1e300, 0.0, 5.0, 10.0, 1e300])
+    assert left(values, 0, 10).tolist() == [1, 1, 0.5, 0, 0]
+    assert right(values, 0, 10).tolist() == [0, 0, 0.5, 1, 1]
+    assert left(values, 5, 5).tolist() == [1, 1, 1, 0, 0]
+    assert right(values, 5, 5).tolist() == [0, 0, 1, 1, 1]
+
+
+def test_a_sigmoid_is_a_half_at_its_centre_and_rises_or_falls_with_its_slope() -> None:
+    degrees = sigmoid(np.array([3.0, 5.0, 7.0]), 5, 2)
+    np.testing.assert_allclose(degrees, [1 / (1 + np.exp(4)), 0.5, 1 / (1 + np.exp(-4))])
+    np.testing.assert_allclose(sigmoid(np.array([3.0, 5.0, 7.0]), 5, -2), degrees[::-1])
+
+
 def test_a_gap_stays_a_gap_in_every_shape() -> None:
     gap = np.array([np.nan])
-    for degrees in (triangular(gap, 0, 1, 2), trapezoidal(gap, 0, 0, 1, 1), gaussian(gap, 0, 1)):
+    for degrees in (
+        triangular(gap, 0, 1, 2),
+        trapezoidal(gap, 0, 0, 1, 1),
+        gaussian(gap, 0, 1),
+        left(gap, 0, 1),
+        right(gap, 0, 0),
+        sigmoid(gap, 0, 1),
+    ):
         assert np.isnan(degrees).all()

@@ -55,7 +55,7 @@ MISTAKES = {
     "range that ends before it starts": ("2014-01-01", "2011-01-01", 3, "training_data", "starts on 2012-01-01, which is not before its end 2011-01-01", None),
     "too little history": ("  end_date", "  history_required: 10\n  end_date", 7, "training_data.history_required", "10 must be at least 50", None),
     "context data": ("decisions:\n", "context_data: [{provider: fred}]\ndecisions:\n", 26, "context_data", "external series cannot be read yet", None),
-    "unknown indicator": ("type: rsi,", "type: rsii,", 9, "indicators.rsi_14.type", "there is no indicator called 'rsii'; known: adx", "rsi"),
+    "unknown indicator": ("type: rsi,", "type: rsii,", 9, "indicators.rsi_14.type", "there is no indicator called 'rsii'; known: adline, adx", "rsi"),
     "indicator without a type": ("{type: rsi, period: 14}", "{period: 14}", 9, "indicators.rsi_14.type", "is missing", None),
     "unknown parameter": ("period: 14", "perid: 14", 9, "indicators.rsi_14.perid", "known: period, source", "period"),
     "parameter out of bounds": ("period: 14", "period: 1000", 9, "indicators.rsi_14.period", "1000 must be at most 100", None),

@@ -1,0 +1,41 @@
+"""Loops over bars: plain Python for short series, machine code for long ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+from ktrdr.market.bars import Floats
+
+LONG = 20_000
+"""Bars from which a loop over them is compiled."""
+Loop = Callable[..., None]
+
+
+def compiled(loop: Loop, bars: int) -> Loop:
+    """The same loop as machine code where the series is long enough to repay the compiling."""
+    return _machine_code(loop) if bars >= LONG else loop
+
+
+def columns_of(loop: Loop, *given: Floats | float, columns: int) -> tuple[Floats, ...]:
+    """New columns that a loop over bars writes; it takes what is given, then the columns, full of NaN."""
+    count = next(len(value) for value in given if isinstance(value, np.ndarray))
+    fast = compiled(loop, count)
+    if fast is loop:  # plain Python is several times faster on lists than on arrays
+        lists = [[math.nan] * count for _ in range(columns)]
+        loop(*(value.tolist() if isinstance(value, np.ndarray) else value for value in given), *lists)
+        return tuple(np.array(column, dtype=np.float64) for column in lists)
+    arrays = tuple(np.full(count, np.nan) for _ in range(columns))
+    fast(*given, *arrays)
+    return arrays
+
+
+@cache
+def _machine_code(loop: Loop) -> Loop:
+    from numba import njit
+
+    fast: Loop = njit(cache=True)(loop)
+    return fast
