@@ -18,10 +18,9 @@ class ADLine(Indicator):
 
     mf_multiplier = ((close - low) - (high - close)) / (high - low), 0 where there is no range; mf_volume = mf_multiplier * volume;
     line = the sum of mf_volume so far, with `use_sma_smoothing` its SMA(smoothing_period). Of the line as it is: momentum_21 = its
-    change over 21 bars; roc_10 = 100 * change over 10 bars / |line 10 bars ago|; relative_strength = 100 * (line - its SMA(50)) /
-    |SMA(50)|; 0 where the divisor is. The line passes zero, so the last two can be large; the earlier system divided by the signed
-    line, which turned rising into falling below zero, and failed with smoothing.
-    Source: M. Chaikin; TA-Lib AD and SMA.
+    change over 21 bars; roc_10 = 100 * change over 10 bars / |line 10 bars ago|, 0 where that is 0 (the line passes zero, so it can
+    be large); relative_strength = RSI(14) of the line. The earlier system failed with smoothing.
+    Source: M. Chaikin; TA-Lib AD, MOM, RSI and SMA.
     """
 
     outputs: ClassVar[tuple[str, ...]] = ("line", "mf_multiplier", "mf_volume", "roc_10", "momentum_21", "relative_strength")
@@ -32,19 +31,19 @@ class ADLine(Indicator):
     smoothing_period: int = Field(21, ge=2, le=200)
 
     def compute(self, bars: Bars) -> dict[str, Floats]:
-        """line is known from the first bar on (smoothed: from bar `smoothing_period` on), the last three from bars 11, 22 and 50 on."""
+        """line is known from the first bar on (smoothed: from bar `smoothing_period` on), the last three from bars 11, 22 and 15 on."""
         import talib
 
         require_volume(self, bars)
         line, multiplier = talib.AD(bars.high, bars.low, bars.close, bars.volume), flow_multiplier(bars)
-        before, mean = delayed(line, 10), talib.SMA(line, 50)
+        before = delayed(line, 10)
         return {
             "line": talib.SMA(line, self.smoothing_period) if self.use_sma_smoothing else line,
             "mf_multiplier": multiplier,
             "mf_volume": multiplier * bars.volume,
             "roc_10": 100 * ratio(line - before, np.abs(before), empty=0.0),
             "momentum_21": talib.MOM(line, 21),
-            "relative_strength": 100 * ratio(line - mean, np.abs(mean), empty=0.0),
+            "relative_strength": talib.RSI(line, 14),
         }
 
 

@@ -58,9 +58,13 @@ def true_range(b: Bars) -> Floats:
 
 
 def rsi(b: Bars) -> Columns:
-    change = b.close - before(b.close)
+    return {"value": strength(b.close)}
+
+
+def strength(values: Floats) -> Floats:
+    change = values - before(values)
     up, down = wilder(np.maximum(change, 0), 14), wilder(np.maximum(-change, 0), 14)
-    return {"value": 100 * up / (up + down)}
+    return 100 * up / (up + down)
 
 
 def macd(b: Bars) -> Columns:
@@ -256,14 +260,14 @@ def multiplier(b: Bars) -> Floats:
 def adline(b: Bars) -> Columns:
     flow = multiplier(b) * b.volume
     line = np.array([flow[: t + 1].sum() for t in range(len(b))])
-    ten, mean = lagged_by(line, 10), windows(line, 50, np.mean)
+    ten = lagged_by(line, 10)
     return {
         "line": line,
         "mf_multiplier": multiplier(b),
         "mf_volume": flow,
         "roc_10": 100 * (line - ten) / np.abs(ten),
         "momentum_21": line - lagged_by(line, 21),
-        "relative_strength": 100 * (line - mean) / np.abs(mean),
+        "relative_strength": strength(line),
     }
 
 
