@@ -77,17 +77,19 @@ def _refuse_tricks(text: str, source: str) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         values += isinstance(event, yaml.NodeEvent)
+        tag = getattr(event, "tag", None)
         said = None
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             said = "anchors (&) and aliases (*) are not read; write it out"
-        elif getattr(event, "tag", None) not in PLAIN_TAGS:
-            said = f"is not valid YAML for a strategy: the tag {event.tag!r} is not read; write plain values"
+        elif tag not in PLAIN_TAGS:
+            said = f"is not valid YAML for a strategy: the tag {tag!r} is not read; write plain values"
         elif depth > MAX_DEPTH:
             said = f"is nested more than {MAX_DEPTH} levels deep"
         elif values > MAX_VALUES:
             said = f"has more than {MAX_VALUES:,} values"
         if said:
-            raise InvalidStrategy(source, [Problem(WHOLE, said, line=event.start_mark.line + 1)])
+            line = event.start_mark.line + 1 if event.start_mark else None
+            raise InvalidStrategy(source, [Problem(WHOLE, said, line=line)])
 
 
 def _mapping(node: yaml.MappingNode, place: str, document: Document) -> dict[str, Any]:
