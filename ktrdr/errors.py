@@ -16,7 +16,7 @@ KtrdrError
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 
@@ -45,6 +45,16 @@ class Invalid(KtrdrError):
     http_status = 422
 
 
+MOST_LISTED = 50
+"""Most mistakes of one document that are listed; the others are counted."""
+
+
+def _readable(text: str, most: int) -> str:
+    """A text of a stranger for a message: shortened, and characters that cannot be shown written as their codes."""
+    cut = text if len(text) <= most else text[: most - 1] + "…"
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake or doubt in a document, with its place."""
@@ -62,6 +72,11 @@ class Problem:
         near = f" (did you mean {self.nearest!r}?)" if self.nearest else ""
         return f"{where}: {self.message}{near}"
 
+    def readable(self) -> Problem:
+        """The same problem, fit to be shown wherever its words come from."""
+        value, nearest = (part and _readable(part, 100) for part in (self.value, self.nearest))
+        return replace(self, place=_readable(self.place, 120), message=_readable(self.message, 400), value=value, nearest=nearest)
+
 
 class InvalidStrategy(Invalid):
     """A strategy document with mistakes; `problems` lists each with its place."""
@@ -69,14 +84,15 @@ class InvalidStrategy(Invalid):
     code = "invalid_strategy"
 
     def __init__(self, source: str, problems: list[Problem]) -> None:
-        count = f"{len(problems)} mistakes" if len(problems) > 1 else "1 mistake"
-        listed = "\n".join(f"  - {p}" for p in problems)
+        count = f"{len(problems):,} mistakes" if len(problems) > 1 else "1 mistake"
+        self.problems = [problem.readable() for problem in problems[:MOST_LISTED]]
+        listed = "\n".join(f"  - {p}" for p in self.problems)
+        more = f"\n  - and {len(problems) - MOST_LISTED:,} more" if len(problems) > MOST_LISTED else ""
         super().__init__(
-            f"{source}: {count} in the strategy\n{listed}",
+            f"{source}: {count} in the strategy\n{listed}{more}",
             hint="fix the lines named above, then: ktrdr validate <name or path>",
-            details={"problems": [asdict(p) for p in problems]},
+            details={"problems": [asdict(p) for p in self.problems]},
         )
-        self.problems = problems
 
 
 class NotFound(KtrdrError):

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 COUNTS = {"triangular": 3, "trapezoidal": 4, "gaussian": 2, "sigmoid": 2, "left": 2, "right": 2}
 SHORTHAND = {3: "triangular", 4: "trapezoidal"}
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
 WORDS = {
     "triangular": "a <= b <= c", "trapezoidal": "a <= b <= c <= d", "gaussian": "mean and a sigma above 0",
     "sigmoid": "centre and a slope other than 0", "left": "a <= b", "right": "a <= b",

@@ -8,16 +8,25 @@ from typing import Any
 
 import yaml
 from yaml.constructor import SafeConstructor
+from yaml.reader import ReaderError
 
 from ktrdr.errors import InvalidStrategy, Problem
 from ktrdr.strategy.mistakes import WHOLE, joined
 
 MAX_CHARACTERS = 200_000
 MAX_DEPTH = 20
+MAX_VALUES = 5_000
+MAX_KEY = 100
+"""Most characters of a key."""
 EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+")
 """Numbers such as 1e-3, which YAML 1.1 takes for text."""
-TEXT = "tag:yaml.org,2002:str"
-TIMESTAMP = "tag:yaml.org,2002:timestamp"
+DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]{0,17})")
+"""Whole numbers as people write them; others, such as 017 and 1:30, YAML 1.1 would take for 15 and 90."""
+UNSHOWABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""Characters that steer a terminal, turn the direction of reading, or cannot be written to a file."""
+TAG = "tag:yaml.org,2002:"
+TEXT, TIMESTAMP, WHOLE_NUMBER, NUMBER = (TAG + name for name in ("str", "timestamp", "int", "float"))
+PLAIN_TAGS = {None, "!", TEXT, WHOLE_NUMBER, NUMBER, *(TAG + name for name in ("bool", "null", "seq", "map"))}
 
 
 @dataclass
@@ -54,29 +63,41 @@ def read_document(text: str, source: str) -> Document:
         mark = error.problem_mark or error.context_mark
         said = f"is not valid YAML: {error.problem or error.context}"
         raise InvalidStrategy(source, [Problem(WHOLE, said, line=mark.line + 1 if mark else None)]) from None
+    except ReaderError as error:
+        said = f"is not valid YAML: the character U+{ord(text[error.position]):04X} cannot be shown"
+        raise InvalidStrategy(source, [Problem(WHOLE, said, line=text.count("\n", 0, error.position) + 1)]) from None
     except yaml.YAMLError as error:
         raise InvalidStrategy(source, [Problem(WHOLE, f"is not valid YAML: {error}")]) from None
     return document
 
 
 def _refuse_tricks(text: str, source: str) -> None:
-    """No anchors, no aliases, no towers of brackets, no second document: a reader must see what stands there."""
-    depth = 0
+    """No anchors, aliases or tags, no towers of brackets, no heaps of values: a reader must see what stands there."""
+    depth = values = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1 if event.start_mark else None
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        values += isinstance(event, yaml.NodeEvent)
+        tag = getattr(event, "tag", None)
+        said = None
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise InvalidStrategy(source, [Problem(WHOLE, "anchors (&) and aliases (*) are not read; write it out", line=line)])
-        if depth > MAX_DEPTH:
-            raise InvalidStrategy(source, [Problem(WHOLE, f"is nested more than {MAX_DEPTH} levels deep", line=line)])
+            said = "anchors (&) and aliases (*) are not read; write it out"
+        elif tag not in PLAIN_TAGS:
+            said = f"is not valid YAML for a strategy: the tag {tag!r} is not read; write plain values"
+        elif depth > MAX_DEPTH:
+            said = f"is nested more than {MAX_DEPTH} levels deep"
+        elif values > MAX_VALUES:
+            said = f"has more than {MAX_VALUES:,} values"
+        if said:
+            line = event.start_mark.line + 1 if event.start_mark else None
+            raise InvalidStrategy(source, [Problem(WHOLE, said, line=line)])
 
 
 def _mapping(node: yaml.MappingNode, place: str, document: Document) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode):
-            document.problems.append(Problem(place or WHOLE, "a key must be a word", line=line))
+        if wrong := _wrong_key(key_node):
+            document.problems.append(Problem(place or WHOLE, wrong, line=line))
             continue
         key = key_node.value
         here = joined(place, key)
@@ -89,6 +110,18 @@ def _mapping(node: yaml.MappingNode, place: str, document: Document) -> dict[str
     return values
 
 
+def _wrong_key(node: yaml.Node) -> str | None:
+    if not isinstance(node, yaml.ScalarNode):
+        return "a key must be a word"
+    if len(node.value) > MAX_KEY:
+        return f"a key has {len(node.value):,} characters, at most {MAX_KEY} are read"
+    return f"a key has {_hidden(node.value)}" if UNSHOWABLE.search(node.value) else None
+
+
+def _hidden(text: str) -> str:
+    return f"the character U+{ord(UNSHOWABLE.findall(text)[0]):04X}, which cannot be shown"
+
+
 def _value(node: yaml.Node, place: str, document: Document) -> Any:
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, place, document)
@@ -98,14 +131,20 @@ def _value(node: yaml.Node, place: str, document: Document) -> Any:
             document.lines[f"{place}[{i}]"] = item.start_mark.line + 1
             items.append(_value(item, f"{place}[{i}]", document))
         return items
-    return _scalar(node) if isinstance(node, yaml.ScalarNode) else None
+    if not isinstance(node, yaml.ScalarNode):
+        return None
+    if UNSHOWABLE.search(node.value):
+        document.problems.append(Problem(place, f"has {_hidden(node.value)}", line=node.start_mark.line + 1))
+    return _scalar(node)
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:
     if node.tag in (TEXT, TIMESTAMP):
         plain = node.style is None
         return float(node.value.replace("_", "")) if plain and EXPONENT.fullmatch(node.value) else node.value
+    if (node.tag == WHOLE_NUMBER and not DECIMAL.fullmatch(node.value)) or (node.tag == NUMBER and ":" in node.value):
+        return node.value
     try:
         return SafeConstructor().construct_object(node)
-    except ValueError:
+    except (ValueError, LookupError):  # a tag says what the text is not
         return node.value

@@ -110,10 +110,16 @@ def _placed(problems: Iterable[Problem], document: Document, moved: Mapping[str,
     """The problems with the places and lines of the text as it was written, in the order of the text."""
     found = [*document.problems]
     for problem in problems:
-        place = next((old + problem.place[len(new) :] for new, old in moved.items() if _within(problem.place, new)), problem.place)
+        place = _as_written(problem.place, moved)
         found.append(replace(problem, place=place, line=document.line_of(place)))
     return sorted(found, key=lambda p: p.line or 0)
 
 
-def _within(place: str, section: str) -> bool:
-    return place == section or place.startswith((f"{section}.", f"{section}["))
+def _as_written(place: str, moved: Mapping[str, str]) -> str:
+    """Where a place stands in the text, if it or a section around it has moved."""
+    above = place
+    while above:
+        if above in moved:
+            return moved[above] + place[len(above) :]
+        above = above[: max(above.rfind("."), above.rfind("["), 0)]
+    return place

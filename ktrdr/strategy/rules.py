@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
-from ktrdr.errors import Problem
+from ktrdr.errors import MOST_LISTED, Problem
 from ktrdr.fuzzy.sets import FuzzySet
 from ktrdr.strategy.mistakes import nearest
 from ktrdr.strategy.sections import Decisions, IndicatorSpec, NNInput, Part, Training
@@ -40,8 +41,8 @@ def input_ids(entry: NNInput, timeframes: tuple[str, ...], fuzzy_sets: Mapping[s
 
 
 def mistakes(parts: Parts) -> list[Problem]:
-    """Everything that cannot be run as written."""
-    return [*_sets(parts), *_inputs(parts), *_duplicates(parts), *_task(parts)]
+    """What cannot be run as written, as far as it is listed."""
+    return list(islice(chain(_sets(parts), _inputs(parts), _duplicates(parts), _task(parts)), MOST_LISTED))
 
 
 def doubts(parts: Parts) -> list[Problem]:

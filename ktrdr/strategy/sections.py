@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
@@ -37,9 +38,9 @@ def moment(text: str) -> datetime:
     """A date or time of a strategy as an aware datetime; without a zone it is UTC."""
     try:
         given = datetime.fromisoformat(text)
-    except ValueError:
+        return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is not a date such as 2012-01-01") from None
-    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
 
 
 def _is_moment(text: str) -> str:
@@ -54,8 +55,12 @@ def _is_timeframe(name: str) -> str:
         raise unknown(f"{error.message}; known: {', '.join(SECONDS)}", error.details["nearest"]) from None
 
 
+def _in_capitals(given: Any) -> Any:
+    return given.upper() if isinstance(given, str) and given.isascii() else given
+
+
 Id = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
-Symbol = Annotated[str, BeforeValidator(lambda s: s.upper() if isinstance(s, str) else s), Field(pattern=r"^[A-Z0-9^][A-Z0-9._=^-]{0,31}$")]
+Symbol = Annotated[str, BeforeValidator(_in_capitals), Field(pattern=r"^[A-Z0-9^][A-Z0-9._=^-]{0,31}$")]
 TimeframeName = Annotated[str, AfterValidator(_is_timeframe)]
 Date = Annotated[str, AfterValidator(_is_moment)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -109,7 +114,7 @@ def _one_or_many(single: bool, key: str, one: str | None, many: tuple[str, ...] 
         raise ValueError(f"mode multi_{key} takes `list` and no `{key}`")
     if len(many) < least:
         raise ValueError(f"mode multi_{key} needs at least {least} {key}s, has {len(many)}; use mode single")
-    twice = sorted({name for name in many if many.count(name) > 1})
+    twice = sorted(name for name, times in Counter(many).items() if times > 1)
     if twice:
         raise ValueError(f"{', '.join(twice)} is listed more than once")
 

@@ -62,6 +62,16 @@ def test_a_gate_keeps_what_was_measured() -> None:
     assert (error.error_code, error.result) == ("gate_failed", {"training": {}})
 
 
+def test_a_strategy_error_stays_short_and_plain_whatever_it_is_about() -> None:
+    strange = Problem("p" * 10_000, "\x1b[2J\nsaid " + "m" * 10_000, line=1, value="\ud800", nearest="n" * 10_000)
+    error = InvalidStrategy("a.yaml", [strange] * 1_234)
+    first, *listed, last = error.message.split("\n")
+    assert (first, last, len(listed)) == ("a.yaml: 1,234 mistakes in the strategy", "  - and 1,184 more", 50)
+    assert all(line.isprintable() and len(line) < 800 for line in listed)
+    assert len(error.details["problems"]) == len(error.problems) == 50
+    assert error.problems[0].value == "\\ud800"
+
+
 def test_a_strategy_error_counts_and_lists_its_problems() -> None:
     one = Problem("training.epochs", "must be a whole number", line=4, value="ten")
     two = Problem("training.epoch", "is not known", nearest="epochs")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ktrdr.errors import InvalidStrategy, Problem
-from ktrdr.strategy.document import MAX_CHARACTERS, read_document
+from ktrdr.strategy.document import MAX_CHARACTERS, MAX_VALUES, read_document
 
 
 def test_values_come_with_their_lines() -> None:
@@ -32,6 +32,32 @@ def test_dates_and_keys_stay_text() -> None:
     assert read_document("2020: 2012-01-01\non: 1", "text").values == {"2020": "2012-01-01", "on": 1}
 
 
+def test_whole_numbers_are_read_as_people_write_them_and_never_in_another_base() -> None:
+    values = read_document("a: -12\nb: 1_000\nc: 017\nd: 0x1F\ne: 0b11\nf: 1:30\ng: 1:30.5\nh: 0\ni: " + "9" * 19, "text").values
+    assert values == {"a": -12, "b": 1000, "c": "017", "d": "0x1F", "e": "0b11", "f": "1:30", "g": "1:30.5", "h": 0, "i": "9" * 19}
+
+
+def test_a_tag_that_its_text_does_not_fit_leaves_the_text() -> None:
+    assert read_document("a: !!bool maybe\nb: !!float ''\nc: !!int ''", "text").values == {"a": "maybe", "b": "", "c": ""}
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\0", "\r", "\x7f", "\x9b", "\u202e", "\ud800", "\uffff"])
+def test_a_character_that_cannot_be_shown_is_a_mistake_in_values_and_keys(character: str) -> None:
+    code = f"{ord(character):04X}"
+    document = read_document(f'a: "x\\u{code}"\n"k\\u{code}": 1\nb: "tab\\t and\\nline"', "text")
+    assert [str(p) for p in document.problems] == [
+        f"line 1, a: has the character U+{code}, which cannot be shown",
+        f"line 2, document: a key has the character U+{code}, which cannot be shown",
+    ]
+    assert document.values["b"] == "tab\t and\nline"
+
+
+def test_a_key_has_an_end() -> None:
+    document = read_document(f"{'k' * 100}: 1\n{'k' * 101}: [1, 2]", "text")
+    assert document.values == {"k" * 100: 1}
+    assert [str(p) for p in document.problems] == ["line 2, document: a key has 101 characters, at most 100 are read"]
+
+
 def test_plain_values_are_read_as_yaml_has_them() -> None:
     values = read_document("a: true\nb: null\nc: 1.5\nd: .inf\ne: text\nf: !!int many", "text").values
     assert values == {"a": True, "b": None, "c": 1.5, "d": float("inf"), "e": "text", "f": "many"}
@@ -49,6 +75,13 @@ def test_plain_values_are_read_as_yaml_has_them() -> None:
         ("a: " + "[" * 50 + "]" * 50, "nested more than 20 levels"),
         ("a: 1\n---\nb: 2", "is not valid YAML"),
         ("a: !!python/name:os.system x", "is not valid YAML"),
+        (
+            "a: 1\nb: !!python/object/apply:os.system {args: [id]}",
+            "line 2, document: .* the tag 'tag:yaml.org,2002:python/object/apply:os.system'",
+        ),
+        ("!mine\na: 1", "the tag '!mine' is not read; write plain values"),
+        ("a: [" + "1," * MAX_VALUES + "]", "has more than 5,000 values"),
+        ("a: 1\nb: \x1b[2J", r"line 2, document: is not valid YAML: the character U\+001B cannot be shown"),
         ("a: \x00", "is not valid YAML"),
         ("a: 1\n" * (MAX_CHARACTERS // 4), "characters; a strategy has at most 200,000"),
     ],
