@@ -85,7 +85,7 @@ class Sending:
                     self._end(whole=False)
                     return
                 written += size
-                if "usage" in event or event["type"] == "message_delta":
+                if event["type"] == "message_delta":
                     written = usage.output_tokens
                     self._change(told=event.get("usage"), billed=usage)
                 await self._connection.event(event)

@@ -10,7 +10,7 @@ from typing import Any
 from tests.wire.asked import JSON, Asked
 
 MOMENTUM = Path(__file__).resolve().parents[2] / "ktrdr" / "sample" / "strategies" / "momentum.yaml"
-SYMBOL = re.compile(r"\bsymbols?\b\W{1,4}([A-Z][A-Z0-9._=^-]{0,31})\b|\b([A-Z]{6}|AAPL|SPY)\b")
+SYMBOL = re.compile(r"(?i:\bsymbols?\b)\W{1,4}([A-Z][A-Z0-9._=^-]{0,31})\b|\b([A-Z]{6}|AAPL|SPY)\b")
 TIMEFRAME = re.compile(r"\b(1m|5m|15m|30m|1h|2h|4h|1d|1w)\b")
 DATE = re.compile(r"\b(\d{4}-\d\d-\d\d)\b")
 
