@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ktrdr.backtest.metrics import Figure, annualized_return, drawdowns, sharpe_ratio, volatility
-from ktrdr.errors import Invalid
+from ktrdr.errors import Invalid, Unavailable
 from ktrdr.evaluation.trials import matrix
 from ktrdr.market.bars import Times
 
@@ -61,10 +62,8 @@ def block_length(returns: Floats) -> int:
     matrix(returns[:, None], least=FEWEST)
     if np.ptp(returns) == 0:
         return 1
-    from arch.bootstrap import optimal_block_length
-
     with np.errstate(invalid="ignore", divide="ignore"):
-        length = float(optimal_block_length(returns)["stationary"].iloc[0])
+        length = float(_arch().optimal_block_length(returns)["stationary"].iloc[0])
     return max(1, round(length)) if math.isfinite(length) else 1
 
 
@@ -72,11 +71,18 @@ def resamples(count: int, block: int, draws: int, seed: int) -> Iterator[NDArray
     """So many histories of `count` periods, as numbers of the periods drawn, in stretches of a mean length of `block`."""
     if block < 1 or draws < 1:
         raise Invalid(f"{draws} draws of stretches of {block}: at least 1 of each is needed")
-    from arch.bootstrap import StationaryBootstrap
-
-    drawing = StationaryBootstrap(block, np.arange(count), seed=seed)
+    drawing = _arch().StationaryBootstrap(block, np.arange(count), seed=seed)
     for (rows,), _ in drawing.bootstrap(draws):
         yield rows
+
+
+def _arch() -> ModuleType:
+    """The library that draws and tests; only here, for loading it takes seconds."""
+    try:
+        from arch import bootstrap
+    except ModuleNotFoundError as error:
+        raise Unavailable(f"resampling needs the package {error.name}", hint="pip install 'ktrdr[statistics]'") from None
+    return bootstrap
 
 
 def intervals(
@@ -185,9 +191,7 @@ def _tested(ahead: Floats, which: str, block: int, draws: int, seed: int) -> Sup
     best = int(mean.argmax())
     p_value = 1.0
     if mean[best] > 0:  # else no trial is ahead, and the statistic is 0
-        from arch.bootstrap import SPA
-
-        test = SPA(np.zeros(len(ahead)), -ahead, block_size=block, reps=draws, seed=seed)
+        test = _arch().SPA(np.zeros(len(ahead)), -ahead, block_size=block, reps=draws, seed=seed)
         test.compute()
         p_value = float(test.pvalues[which])
     return Superiority(

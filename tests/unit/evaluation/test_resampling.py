@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -171,3 +174,22 @@ def test_returns_are_compounded_by_the_day() -> None:
     assert per_day(np.ones((4, 2)) * 0.1, time).shape == (3, 2)
     with pytest.raises(Invalid, match="3 returns were given with 4 times"):
         per_day(np.zeros(3), time)
+
+
+WITHOUT = """
+import sys
+sys.modules["arch"] = None
+import numpy as np
+from ktrdr.errors import Unavailable
+from ktrdr.evaluation.resampling import block_length
+try:
+    block_length(np.arange(50.0))
+except Unavailable as error:
+    print(error.message, error.hint)
+"""
+
+
+@pytest.mark.process
+def test_without_the_library_it_says_what_to_install() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "resampling needs the package arch pip install 'ktrdr[statistics]'\n"
