@@ -227,7 +227,8 @@ def check_fit(
         return _wrong(name, f"{len(own)} numbers are fitted, {len(other)} with another future", figures, bars, row)
     differ = np.flatnonzero(~same(own, other))
     if not len(differ):
-        return Check(name=name, passed=True, reason=f"{len(own)} fitted numbers, the same with another future", figures=figures)
+        said = f"{len(own)} fitted numbers, the same with another future" if len(own) else "nothing is fitted"
+        return Check(name=name, passed=True, reason=said, figures=figures)
     at = int(differ[0])
     what = columns[at] if columns else f"number {at}"
     was, then = _figure(own[at]), _figure(other[at])

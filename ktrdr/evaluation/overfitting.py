@@ -114,9 +114,9 @@ def _ratios(length: Floats, total: Floats, squares: Floats, centre: Floats) -> F
     mean = centre + total / count
     deviation = np.sqrt(np.maximum(squares - total**2 / count, 0.0) / (count - 1))
     moves = deviation > np.maximum(ROUNDING_OF_SUMS * np.sqrt(squares / count), ROUNDING * np.abs(mean))
-    ratios = np.divide(mean, deviation, out=np.zeros_like(mean), where=moves)
-    rounded: Floats = np.round(ratios, 12)
-    return rounded
+    ratios: Floats = np.zeros_like(mean)
+    np.divide(mean, deviation, out=ratios, where=moves)
+    return np.round(ratios, 12, out=ratios)
 
 
 def _dominance(chosen: Floats, average: Floats) -> Literal["first", "second", "none"]:

@@ -116,8 +116,7 @@ def intervals(
 
 
 def _equity(returns: Floats) -> Floats:
-    worth: Floats = np.cumprod(np.maximum(1 + returns, 0.0))
-    return worth
+    return np.multiply.accumulate(np.maximum(1 + returns, 0.0))
 
 
 def _growth(returns: Floats, periods_per_year: float) -> Figure:

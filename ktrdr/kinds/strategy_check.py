@@ -69,7 +69,7 @@ class StrategyCheck(Kind):
         tape = {timeframe: workspace.bars.read(symbol, timeframe, None, end) for timeframe in strategy.timeframes}
 
         def step(done: int, total: int, what: str) -> None:
-            job.report(100 * done / total, f"{what} {done}/{total}", steps=(done, total))
+            job.report(100 * done / total, f"{what} {done}/{total}", items=(done, total))
 
         proof = prove_strategy(strategy, tape, (start, end), default_costs(symbol), cuts=self.cuts, seed=self.seed, on_step=step)
         base = tape[strategy.base_timeframe]
