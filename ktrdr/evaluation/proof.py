@@ -215,8 +215,8 @@ def _within(first: int, count: int, seeds: Iterable[int]) -> tuple[int, ...]:
 
 
 def earliest(tape: Tape, base: Timeframe) -> int:
-    """The first base bar by which every series that has volume has shown some; before it volume indicators refuse."""
-    shown = [own.known_at[int(np.argmax(own.volume > 0))] for own in tape.values() if own.has_volume]
+    """The first base bar by which every series whose volume begins late has shown some; volume indicators refuse it before."""
+    shown = [own.known_at[int(np.argmax(own.volume > 0))] for own in tape.values() if own.has_volume and own.volume[0] == 0]
     return int(np.searchsorted(tape[base].known_at, max(shown))) if shown else 0
 
 

@@ -178,7 +178,7 @@ def test_the_first_bar_that_is_wrong_is_the_one_reported(tape: Tape) -> None:
         values[100:] = shifted(closes(part), 50)[100:]
         return values
 
-    found = check_future("feature", from_bar_100, tape, H1, (120, 300), columns=("close",))
+    found = check_future("feature", from_bar_100, tape, H1, (300, 120, 200), columns=("close",))
     assert (found.bar, found.figures["cut"], found.figures["column"]) == (100, 120, "close")
     assert found.time is not None
     assert (found.time.day, found.time.hour) == (5, 4)
@@ -273,6 +273,18 @@ def test_other_fills_are_caught(name: str, changed: Callable, tape: Tape) -> Non
     found = check_fills("fills", bars, wanted, changed(bars, run_backtest(bars, wanted, COSTS, 1000.0).trades), COSTS)
     assert not found.passed, name
     assert found.bar is not None
+
+
+def test_fills_that_nobody_decided_are_caught(tape: Tape) -> None:
+    bars, wanted = tape[H1], positions(tape, closes(tape))
+    trades = run_backtest(bars, wanted, COSTS, 1000.0).trades
+    for others in (np.zeros(600, np.int8), np.roll(wanted, 1), -wanted):
+        found = check_fills("fills", bars, others, trades, COSTS)
+        assert not found.passed
+        assert "without a decision at the close before" in found.reason
+    leaving = wanted.copy()
+    leaving[trades.exit_bar[5] - 1] = trades.side[5]
+    assert check_fills("fills", bars, leaving, trades, COSTS).bar == trades.exit_bar[5]
 
 
 def test_decisions_that_know_how_their_trade_ends_are_caught(tape: Tape) -> None:

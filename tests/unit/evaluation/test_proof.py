@@ -140,6 +140,8 @@ def test_the_proof_of_a_backtest_names_what_leaks(kind: type[Pipeline], wrong: s
     found = proof_of(kind, strategy, tape)
     assert found.passed == (not wrong), found.sentence()
     assert {check.name for check in found.checks if not check.passed} >= wrong
+    features = found.checks[0].figures
+    assert (features["first_cut"], features["cuts"]) == (0, 7)  # the first bar, one in the warm-up, four near it, one in the test
     if kind is Peeking:
         assert next(check for check in found.checks if check.name == "features").figures["column"] == strategy.feature_ids[0]
 

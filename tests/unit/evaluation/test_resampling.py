@@ -75,6 +75,14 @@ def test_every_headline_lies_in_its_interval() -> None:
     assert found.annualized_return.low < found.annualized_return.high
 
 
+def test_an_interval_lies_between_the_quantiles_of_the_histories() -> None:
+    returns = noise(300, 1, 7)[:, 0]
+    ratios = [returns[rows].mean() / returns[rows].std(ddof=1) * np.sqrt(YEAR) for rows in resamples(300, 4, 200, seed=5)]
+    found = intervals(returns, YEAR, 5, draws=200, block=4, confidence=0.9).sharpe_ratio
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((np.quantile(ratios, 0.05), np.quantile(ratios, 0.95)))
+
+
 def test_a_history_without_a_trade_leaves_no_sharpe_ratio() -> None:
     returns = np.zeros(100)
     returns[50] = 0.02

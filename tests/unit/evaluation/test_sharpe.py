@@ -147,6 +147,14 @@ def test_returns_that_follow_each_other_make_a_year_less_certain() -> None:
         annual_factor(returns, 252, lags=252)
 
 
+def test_the_annual_factor_is_that_of_the_sum_of_a_years_returns() -> None:
+    """Four periods a year: the variance of their sum is 4 + 2 (3·ρ1 + 2·ρ2) times that of one."""
+    returns = np.array([0.3, 0.1, 0.4, 0.1, 0.5, 0.9, 0.2, 0.6, 0.5, 0.3])
+    rest = returns - returns.mean()
+    one, two = (float(rest[k:] @ rest[:-k]) / float(rest @ rest) for k in (1, 2))
+    assert annual_factor(returns, 4, lags=2) == pytest.approx(4 / math.sqrt(4 + 2 * (3 * one + 2 * two)))
+
+
 def test_evidence_shrinks_with_every_trial() -> None:
     returns = np.random.default_rng(5).normal(0.0008, 0.01, 1000)
     alone, chosen = evidence(returns, 252), evidence(returns, 252, trials=50)

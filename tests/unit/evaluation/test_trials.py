@@ -47,6 +47,15 @@ def test_opposite_trials_are_not_alike() -> None:
     assert (found.clusters, found.linear) == (2, 2.0)
 
 
+def test_every_trial_of_a_group_counts_when_groups_are_joined() -> None:
+    """Four copies of x, y like them, and z like y but not like the four: (4 · 0.45 + 0.58) / 5 is below one half."""
+    wanted = np.array([[1, 0.6, 0.45], [0.6, 1, 0.58], [0.45, 0.58, 1]])
+    apart, _ = np.linalg.qr(np.hstack([np.ones((50, 1)), noise(50, 3)]))
+    x, y, z = (apart[:, 1:] @ np.linalg.cholesky(wanted).T).T
+    assert effective_trials(np.stack([x, x, x, x, y, z], axis=1)).clusters == 2
+    assert effective_trials(np.stack([x, y, z], axis=1)).clusters == 1
+
+
 def test_one_trial_is_one() -> None:
     found = effective_trials(noise(50, 1))
     assert (found.clusters, found.linear, found.mean_correlation) == (1, 1.0, 0.0)
