@@ -41,6 +41,12 @@ def test_the_grid_is_the_backtest_under_each_condition(bars_of: Callable[..., Ba
     assert found.undefined == {}
 
 
+def test_fees_and_slippage_are_multiplied_apart() -> None:
+    assert times(COSTS, 3, 4).model_dump() == pytest.approx(
+        {"commission": 0.0015, "slippage": 0.0008, "spread": 0.03, "slippage_price": 0.02}
+    )
+
+
 def test_costs_only_ever_take(bars_of: Callable[..., Bars]) -> None:
     bars = bars_of()
     found = stress(bars, foresight(bars), COSTS, 1000.0)
