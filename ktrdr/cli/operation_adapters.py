@@ -133,6 +133,37 @@ class BacktestingOperationAdapter(OperationAdapter):
 
 
 @dataclass(frozen=True)
+class StrategyCheckOperationAdapter(OperationAdapter):
+    """Check that nothing in a strategy knows the future."""
+
+    strategy: JSON
+    start_date: str | None = None
+    end_date: str | None = None
+    symbol: str | None = None
+    cuts: int | None = None
+    seed: int | None = None
+    noun = results.NOUNS["strategy_check"]
+
+    def get_start_endpoint(self) -> str:
+        """Where checks start."""
+        return "/strategies/check"
+
+    def get_start_payload(self) -> JSON:
+        """The strategy, the bars and how thoroughly."""
+        return self.strategy | given(
+            start_date=self.start_date, end_date=self.end_date, symbol=self.symbol, cuts=self.cuts, seed=self.seed
+        )  # fmt: skip
+
+    def parse_start_response(self, response: JSON) -> str:
+        """The id."""
+        return str(response["operation_id"])
+
+    async def display_results(self, final_status: JSON, console: Output, http_client: AsyncCLIClient) -> None:
+        """Each check with its answer, also where something knows the future."""
+        console.lines(results.check(Operation.model_validate(final_status)))
+
+
+@dataclass(frozen=True)
 class DataLoadOperationAdapter(OperationAdapter):
     """Load bars of a symbol from a provider."""
 

@@ -13,6 +13,7 @@ JSON = dict[str, Any]
 NOUNS = {
     "training": "Training",
     "backtesting": "Backtest",
+    "strategy_check": "Check",
     "data_load": "Data load",
     "agent_research": "Research",
     "agent_design": "Design",
@@ -116,7 +117,8 @@ def one_operation(operation: Operation) -> list[str]:
 def summary(operation: Operation) -> list[str]:
     """What came of an operation, where its record says enough."""
     show = {
-        "training": training, "backtesting": backtest, "data_load": data_load, "agent_research": research, "dummy": dummy,
+        "training": training, "backtesting": backtest, "strategy_check": check, "data_load": data_load, "agent_research": research,
+        "dummy": dummy,
     }.get(operation.operation_type)  # fmt: skip
     return show(operation) if show and operation.status.ended else []
 
@@ -156,10 +158,35 @@ def backtest(operation: Operation) -> list[str]:
         "", f"Backtest results, {found['symbol']} {found['timeframe']}, {period}:", *figures(found),
         *block([
             ("Equity", f"{number(found['initial_capital'], 2)} before, {number(found['final_equity'], 2)} after"),
-            ("Costs", found["costs"]["sentence"]), *((f"{kind.capitalize()} file", path) for kind, path in files.items()),
+            ("Costs", found["costs"]["sentence"]), ("Leak proof", proof_in_words(found.get("leak_proof"))),
+            *((f"{kind.capitalize()} file", path) for kind, path in files.items()),
         ]),
         *(f"  Warning: {warning}" for warning in operation.warnings),
     ]  # fmt: skip
+
+
+def check(operation: Operation) -> list[str]:
+    """Each check of a leak proof with its answer, and the bar at which something is wrong."""
+    found = operation.result_summary
+    if not found:
+        return []
+    period = f"{found['start_date']} to {found['end_date']}, bars of {found['provider']}"
+    rows = [(one["name"].replace("_", " "), "passed" if one["passed"] else "LEAK", told(one)) for one in found["leak_proof"]["checks"]]
+    head = f"Leak check of {found['strategy_name']}, {found['symbol']} {found['timeframe']}, {period}:"
+    return ["", head, *table_lines(("CHECK", "RESULT", ""), rows, None)]
+
+
+def told(check: JSON) -> str:
+    """The reason of a check's answer, behind the bar it is about."""
+    return f"bar of {minute(check['time'])}: {check['reason']}" if check["time"] else str(check["reason"])
+
+
+def proof_in_words(proof: JSON | None) -> str | None:
+    """Whether the leak proof of a backtest passed, in one line."""
+    if proof is None:
+        return None
+    wrong = [one for one in proof["checks"] if not one["passed"]]
+    return f"LEAK: {wrong[0]['name']}: {wrong[0]['reason']}" if wrong else f"passed, {len(proof['checks'])} checks"
 
 
 def figures(found: JSON) -> list[str]:

@@ -15,6 +15,7 @@ from ktrdr.backtest.result import Backtest
 from ktrdr.backtest.run import run_backtest
 from ktrdr.backtest.simulate import Simulation
 from ktrdr.errors import NoData
+from ktrdr.evaluation.proof import prove_backtest, trained
 from ktrdr.evaluation.sharpe import psr, sample_of
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
 from ktrdr.kinds.given import Range, Saver, given_range, given_strategy, require_bars, warn_of_bars, written
@@ -25,7 +26,7 @@ from ktrdr.operations.job import Drained, Job
 from ktrdr.stores import atomic
 from ktrdr.stores.bars import load_command
 from ktrdr.strategy.decisions import Decided, decide
-from ktrdr.strategy.features import compute_features
+from ktrdr.strategy.features import Features, compute_features
 from ktrdr.strategy.spec import Strategy
 
 JSON = dict[str, Any]
@@ -96,18 +97,24 @@ class Backtesting(Kind):
         model = workspace.models.load(self.model_path or workspace.models.latest(strategy).path)
         bars = {timeframe: workspace.bars.read(symbol, timeframe, None, dates[1]) for timeframe in strategy.timeframes}
         job.report(PREPARED / 2, "Computing features and decisions")
-        tested, decided = decisions(model, strategy, bars, dates)
+        tested, features, decided = decisions(model, strategy, bars, dates)
         in_sample = overlaps(model, symbol, dates)
         warn(job, strategy, model, symbol, in_sample=in_sample)
         warn_of_bars(job, bars[strategy.base_timeframe], dates)
-        result = self._simulate(job, workspace, tested, decided, self._costs(strategy, symbol))
+        costs = self._costs(strategy, symbol)
+        result = self._simulate(job, workspace, tested, decided, costs)
+        pipeline = trained(model, strategy, costs, self.initial_capital)
+        proof = prove_backtest(pipeline, bars, features, decided.targets, result)
+        if not proof.passed:
+            job.warn(f"the leak proof failed: {proof.sentence()}")
         files = write_report(workspace.settings.folder("reports") / job.operation_id, result)
         record_trial(job, strategy, result)
         job.report(100, f"{len(tested):,}/{len(tested):,} bars", items=(len(tested), len(tested)))
         return {
             "strategy_name": strategy.name, "content_hash": strategy.content_hash, "model_path": self.model_path,
             "start_date": written(dates[0]), "end_date": written(dates[1]), "provider": tested.provider, "in_sample": in_sample,
-            **result.to_json(), "sharpe_probability": sharpe_probability(result), "files": files,
+            **result.to_json(), "sharpe_probability": sharpe_probability(result),
+            "leak_proof": proof.model_dump(mode="json"), "files": files,
         }  # fmt: skip
 
     def _costs(self, strategy: Strategy, symbol: str) -> Costs:
@@ -142,8 +149,8 @@ class Backtesting(Kind):
             raise
 
 
-def decisions(model: Model, strategy: Strategy, bars: dict[Timeframe, Bars], dates: Range) -> tuple[Bars, Decided]:
-    """The bars of the dates, and the position wanted after each; older bars serve as warm-up.
+def decisions(model: Model, strategy: Strategy, bars: dict[Timeframe, Bars], dates: Range) -> tuple[Bars, Features, Decided]:
+    """The bars of the dates and the position wanted after each, with the features of these and of older bars, their warm-up.
 
     What the model sees is computed as its own strategy says; what is made of its answer is up to the strategy tested.
     """
@@ -156,7 +163,7 @@ def decisions(model: Model, strategy: Strategy, bars: dict[Timeframe, Bars], dat
             hint=load_command(base.symbol, base.timeframe, *dates),
         )
     features = compute_features(model.strategy, bars, model.scaling)
-    return tested, decide(model.predict(features)[first:], strategy, tested.time)
+    return tested, features, decide(model.predict(features)[first:], strategy, tested.time)
 
 
 def overlaps(model: Model, symbol: str, dates: Range) -> bool:
@@ -179,7 +186,7 @@ def warn(job: Job, strategy: Strategy, model: Model, symbol: str, *, in_sample: 
 def sharpe_probability(result: Backtest) -> float | None:
     """Probability that the true Sharpe ratio is above 0, given the length and shape of the returns."""
     sample = sample_of(result.returns)
-    return psr(sample) if sample else None
+    return psr(sample) if sample and sample.variance_factor > 0 else None
 
 
 def write_report(folder: Path, result: Backtest) -> dict[str, str]:

@@ -219,6 +219,14 @@ def test_a_backtest(api: httpx.Client, training: str) -> None:
     refused(api.get(f"/trainings/{body['operation_id']}/performance"), 404, "not_found")
 
 
+def test_a_strategy_is_checked_for_leaks(api: httpx.Client) -> None:
+    asked = {"strategy_name": "momentum", "start_date": "2015-01-01", "end_date": "2015-04-01", "cuts": 2}
+    body = api.post("/strategies/check", json=asked).json()
+    record = until(api, body["operation_id"], lambda o: o["status"] not in ("pending", "running"), 60)
+    assert record["status"] == "completed", record
+    assert record["result_summary"]["leak_proof"]["passed"] is True
+
+
 @pytest.mark.torch
 def test_checkpoints_are_listed_shown_resumed_and_deleted(api: httpx.Client) -> None:
     asked = {"strategy_name": "momentum", "start_date": "2008-01-01", "end_date": "2015-01-01"}
@@ -262,6 +270,9 @@ def test_starts_that_cannot_be_right(api: httpx.Client) -> None:
         ("/backtests/start", {"strategy_name": "mean_reversion"}, 404),
         ("/backtests/start", {"strategy_name": "momentum", "initial_capital": -1}, 422),
         ("/backtests/start", {"strategy_name": "momentum", "model_path": "/etc"}, 404),
+        ("/strategies/check", {"strategy_name": "nothing"}, 404),
+        ("/strategies/check", {"strategy_name": "momentum", "cuts": 0}, 422),
+        ("/strategies/check", {"strategy_name": "momentum", "symbol": "GBPUSD"}, 404),
         ("/data/load", {"symbol": "../x", "timeframe": "1h", "provider": "synthetic"}, 422),
         ("/data/load", {"symbol": "AAPL", "timeframe": "7x", "provider": "synthetic"}, 422),
         ("/dummy/start", {"duration": -1}, 422),

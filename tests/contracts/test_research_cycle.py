@@ -288,10 +288,23 @@ def test_a_backtest_uses_the_newest_model_and_writes_its_trades(tmp_path):
     found = ran.result
     assert found["model_path"] == model
     assert (found["in_sample"], found["provider"], found["symbol"]) == (False, "synthetic", "EURUSD")
+    assert found["leak_proof"]["passed"] is True
+    assert [check["name"] for check in found["leak_proof"]["checks"]] == ["features", "decisions", "trades", "warm_up", "fills"]
     assert found["metrics"]["total_trades"] == len(Path(found["files"]["trades"]).read_text().splitlines()) - 1
     files = {name: Path(path).read_bytes() for name, path in found["files"].items()}
     again = run(workspace, "backtesting", {"strategy_name": "momentum", "start_date": "2015-05-05", "end_date": "2015-06-05"}).result
+    assert again["leak_proof"] == found["leak_proof"]
     assert {name: Path(path).read_bytes() for name, path in again["files"].items()} == files
+
+
+def test_a_strategy_is_proved_without_a_model(tmp_path):
+    dates = {"strategy_name": "momentum", "start_date": "2015-02-01", "end_date": "2015-06-05"}
+    ran = run(workspace_in(tmp_path), "strategy_check", {**dates, "cuts": 3})
+    proof = ran.result["leak_proof"]
+    assert proof["passed"] is True, proof
+    assert [check["name"] for check in proof["checks"]][-2:] == ["labels", "scaling"]
+    stopped = run(workspace_in(tmp_path / "other"), "strategy_check", dates, stop_at={"Reading bars": Cancelled()})
+    assert isinstance(stopped.raised, Cancelled)
 
 
 def test_a_backtest_on_the_dates_of_the_training_is_marked(tmp_path):

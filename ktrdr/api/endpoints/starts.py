@@ -1,4 +1,4 @@
-"""Starting trainings, backtests, data loads and the dummy."""
+"""Starting trainings, backtests, checks, data loads and the dummy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ktrdr.errors import Conflict, NotFound
 from ktrdr.kinds.backtesting import Backtesting
 from ktrdr.kinds.data_load import DataLoad
 from ktrdr.kinds.dummy import Dummy
+from ktrdr.kinds.strategy_check import StrategyCheck
 from ktrdr.kinds.training import Training
 
 router = APIRouter()
@@ -39,6 +40,12 @@ async def check_training(body: Training, operations: Operations) -> Answer[JSON]
 async def start_backtest(body: Backtesting, operations: Operations, idempotency_key: IdempotencyKey = None) -> Started:
     """Backtest a trained strategy on past bars."""
     return started(await operations.start("backtesting", given(body), idempotency_key=idempotency_key))
+
+
+@router.post("/strategies/check", status_code=202, tags=["strategies"])
+async def start_check(body: StrategyCheck, operations: Operations, idempotency_key: IdempotencyKey = None) -> Started:
+    """Check that nothing in a strategy knows the future."""
+    return started(await operations.start("strategy_check", given(body), idempotency_key=idempotency_key))
 
 
 @router.post("/data/load", status_code=202, tags=["data"])

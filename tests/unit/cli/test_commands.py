@@ -52,8 +52,29 @@ TESTED: JSON = {
     "costs": {"sentence": "per side: spread 5e-05 in price, slippage 1e-05 in price"},
     "metrics": metrics(0.0321, 0.8412, 0.0534, 118, 0.5169),
     "benchmarks": {"buy_and_hold": metrics(0.1403, 1.7731, 0.0461, 1, 1.0), "flat": metrics(0.0, None, 0.0, 0, None)},
+    "leak_proof": {"passed": True, "seed": 7, "checks": [{"name": "features", "passed": True}, {"name": "fills", "passed": True}]},
     "files": {"trades": "/home/me/.ktrdr/reports/op/trades.csv", "equity": "/home/me/.ktrdr/reports/op/equity.csv"},
 }  # fmt: skip
+LEAK_OF = "1h_strength_falling of bar 4102 is None where the bars end at 4102, and 0.25 where they go on"
+
+
+def proved(*, clean: bool) -> JSON:
+    features = {"name": "features", "passed": clean, "reason": "the same at all 26 cuts" if clean else LEAK_OF,
+                "figures": {"cuts": 26}, "bar": None if clean else 4102, "time": None if clean else "2015-04-01T14:00:00Z"}  # fmt: skip
+    warm_up = {
+        "name": "warm_up",
+        "passed": True,
+        "reason": "nothing is decided on 14 bars with a gap",
+        "figures": {},
+        "bar": None,
+        "time": None,
+    }
+    return {
+        "strategy_name": "momentum", "symbol": "EURUSD", "timeframe": "1h", "start_date": "2012-01-01", "end_date": "2017-01-01",
+        "provider": "sample", "leak_proof": {"passed": clean, "seed": 7, "checks": [features, warm_up]},
+    }  # fmt: skip
+
+
 LOADED: JSON = {
     "symbol": "EURUSD", "timeframe": "1h", "mode": "full", "provider": "files", "status": "complete", "bars_loaded": 24_800,
     "bars_total": 31_000, "first": "2012-01-02T00:00:00+00:00", "last": "2016-12-30T21:00:00+00:00", "conflicts": 0, "diagnosis": None,
@@ -171,6 +192,10 @@ RESEARCHED = cycle(status="completed", result_summary=researched(passed=True))
 REFUSED = cycle(status="failed", result_summary=researched(passed=False), error={
     "code": "gate_failed", "message": "Training gate failed: accuracy_below_threshold (42.3% < 45.0%)", "hint": None, "details": {},
 })  # fmt: skip
+CHECKED = operation(operation_type="strategy_check", status="completed", result_summary=proved(clean=True))
+LEAKING = failed(
+    "gate_failed", f"features: {LEAK_OF}", operation_type="strategy_check", result_summary=proved(clean=False)
+)  # fmt: skip
 WHOLE = operation(operation_type="data_load", status="completed", result_summary=LOADED)
 PART = {**WHOLE, "result_summary": {**LOADED, "status": "partial", "diagnosis": "the file ends 2016-12-30"}}
 COUNTED = operation(operation_type="dummy", status="completed")
@@ -180,6 +205,8 @@ STARTS: dict[str, tuple[tuple[str, ...], str, JSON]] = {
     "train_failed": (("train", "momentum"), "/trainings/start", OUT_OF_MEMORY),
     "train_cancelled": (("train", "momentum"), "/trainings/start", CANCELLED),
     "backtest": (("backtest", "momentum", "-c", "100000"), "/backtests/start", BACKTESTED),
+    "check": (("check", "momentum", "--cuts", "24"), "/strategies/check", CHECKED),
+    "check_leak": (("check", "momentum"), "/strategies/check", LEAKING),
     "research": (("research", "find a momentum edge in EURUSD"), "/agent/trigger", RESEARCHED),
     "research_refused_by_a_gate": (("research", "--strategy", "momentum"), "/agent/trigger", REFUSED),
     "data_load": (("data", "load", "EURUSD", "-t", "1h"), "/data/load", WHOLE),
@@ -188,7 +215,7 @@ STARTS: dict[str, tuple[tuple[str, ...], str, JSON]] = {
     "resume": (("resume", "chk_5e6f7a8b"), "/checkpoints/chk_5e6f7a8b/resume", TAKEN_UP),
 }
 """The words of a command, where its start goes to, and how the operation ends."""
-ALWAYS_FOLLOW = ("data", "dummy")
+ALWAYS_FOLLOW = ("check", "data", "dummy")
 
 
 @pytest.mark.parametrize("name", STARTS)

@@ -14,6 +14,7 @@ from ktrdr.cli.operation_adapters import (
     OperationAdapter,
     ResearchOperationAdapter,
     ResumedOperationAdapter,
+    StrategyCheckOperationAdapter,
     TrainingOperationAdapter,
 )
 
@@ -31,6 +32,11 @@ ADAPTERS: list[tuple[OperationAdapter, str, dict[str, object]]] = [
         BacktestingOperationAdapter(NAMED, "2012-01-01", "2013-01-01", "AAPL", "1h", 5.0, 0.0, 0.001, "/models/m"), "/backtests/start",
         {**NAMED, "start_date": "2012-01-01", "end_date": "2013-01-01", "symbol": "AAPL", "timeframe": "1h", "initial_capital": 5.0,
          "commission": 0.0, "slippage": 0.001, "model_path": "/models/m"},
+    ),
+    (StrategyCheckOperationAdapter(NAMED), "/strategies/check", NAMED),
+    (
+        StrategyCheckOperationAdapter(NAMED, "2012-01-01", "2013-01-01", "AAPL", 9, 0), "/strategies/check",
+        {**NAMED, "start_date": "2012-01-01", "end_date": "2013-01-01", "symbol": "AAPL", "cuts": 9, "seed": 0},
     ),
     (DataLoadOperationAdapter("EURUSD", {"mode": "full"}), "/data/load", {"symbol": "EURUSD", "mode": "full"}),
     (ResearchOperationAdapter(), "/agent/trigger", {}),

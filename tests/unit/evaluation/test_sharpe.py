@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from ktrdr.errors import Invalid
-from ktrdr.evaluation.sharpe import Sample, dsr, expected_max_sharpe, min_btl, min_trl, psr, sample_of
+from ktrdr.evaluation.sharpe import (
+    Sample,
+    annual_factor,
+    dsr,
+    evidence,
+    expected_max_sharpe,
+    min_btl,
+    min_trl,
+    psr,
+    sample_of,
+    standard_error,
+)  # fmt: skip
 
 DAYS = 250
 PUBLISHED = Sample(sharpe=2.5 / math.sqrt(DAYS), periods=1250, skewness=-3, kurtosis=10)
@@ -85,3 +96,93 @@ def test_what_cannot_be_is_refused() -> None:
         expected_max_sharpe(0)
     with pytest.raises(Invalid, match="above 0"):
         min_btl(10, 0)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_what_is_not_a_number_gives_no_number(wrong: float) -> None:
+    sample = Sample(sharpe=0.1, periods=100)
+    for measure in (
+        lambda: psr(sample, wrong), lambda: min_trl(sample, wrong), lambda: min_trl(sample, confidence=wrong),
+        lambda: dsr(sample, wrong, 1), lambda: dsr(sample, 10, wrong), lambda: expected_max_sharpe(wrong),
+        lambda: min_btl(wrong), lambda: min_btl(10, wrong),
+        lambda: evidence(np.ones(5), wrong),
+    ):  # fmt: skip
+        with pytest.raises(Invalid):
+            measure()
+    with pytest.raises(ValueError, match="finite"):
+        Sample(sharpe=wrong, periods=100)
+
+
+def test_so_many_trials_that_luck_has_no_more_digits() -> None:
+    assert 8 < expected_max_sharpe(1e17) < expected_max_sharpe(1e18) < 9
+
+
+def test_the_standard_error_is_that_of_lo_for_gaussian_returns() -> None:
+    sample = Sample(sharpe=0.1, periods=1001)
+    assert standard_error(sample) == pytest.approx(math.sqrt((1 + 0.1**2 / 2) / 1000))
+
+
+def test_the_standard_error_is_the_spread_of_measured_ratios() -> None:
+    random = np.random.default_rng(3)
+    skewed = (random.gamma(2.0, 1.0, (4000, 250)) - 2.0) * 0.01 + 0.002
+    ratios = [sample_of(row) for row in skewed]
+    whole = sample_of(skewed.ravel())
+    assert whole is not None
+    expected = standard_error(whole.model_copy(update={"periods": 250}))
+    assert np.std([ratio.sharpe for ratio in ratios if ratio]) == pytest.approx(expected, rel=0.06)
+
+
+def test_returns_that_follow_each_other_make_a_year_less_certain() -> None:
+    random, returns = np.random.default_rng(1).normal(0, 0.01, 4000), np.zeros(4000)
+    for t in range(1, 4000):
+        returns[t] = 0.4 * returns[t - 1] + random[t]
+    factor = annual_factor(returns, 252, lags=10)
+    assert factor is not None
+    # In the limit of a long year sqrt(q) · sqrt((1 - ρ) / (1 + ρ)).
+    assert factor == pytest.approx(math.sqrt(252 * 0.6 / 1.4), rel=0.08)
+    assert annual_factor(returns, 252, lags=0) == pytest.approx(math.sqrt(252))
+    assert annual_factor(np.zeros(100), 252, lags=2) is None
+    assert annual_factor(np.array([1.0, -1.0] * 50), 252, lags=1) is None
+    with pytest.raises(Invalid, match="lags must be fewer"):
+        annual_factor(returns, 252, lags=252)
+
+
+def test_the_annual_factor_is_that_of_the_sum_of_a_years_returns() -> None:
+    """Four periods a year: the variance of their sum is 4 + 2 (3·ρ1 + 2·ρ2) times that of one."""
+    returns = np.array([0.3, 0.1, 0.4, 0.1, 0.5, 0.9, 0.2, 0.6, 0.5, 0.3])
+    rest = returns - returns.mean()
+    one, two = (float(rest[k:] @ rest[:-k]) / float(rest @ rest) for k in (1, 2))
+    assert annual_factor(returns, 4, lags=2) == pytest.approx(4 / math.sqrt(4 + 2 * (3 * one + 2 * two)))
+
+
+def test_evidence_shrinks_with_every_trial() -> None:
+    returns = np.random.default_rng(5).normal(0.0008, 0.01, 1000)
+    alone, chosen = evidence(returns, 252), evidence(returns, 252, trials=50)
+    assert alone.probability == alone.deflated_probability == chosen.probability
+    assert alone.expected_by_luck == 0
+    assert chosen.deflated_probability is not None
+    assert chosen.probability is not None
+    assert chosen.deflated_probability < chosen.probability
+    few = evidence(returns, 252, trials=50, effective=4.0)
+    assert few.effective_deflated_probability == evidence(returns, 252, trials=4).deflated_probability
+    assert (few.undefined, few.years, few.periods) == ({}, pytest.approx(1000 / 252), 1000)
+    assert few.needed_years == pytest.approx(min_btl(50))
+
+
+@pytest.mark.parametrize(("returns", "why"), [
+    ([0.0] * 30, "the equity never changed"), ([0.01] * 30, "all returns are the same"), ([0.1], "fewer than 2 returns"),
+    ([0.1, math.nan, 0.2], "a return is not a number"),
+])  # fmt: skip
+def test_what_is_not_defined_is_none_with_a_reason(returns: list[float], why: str) -> None:
+    found = evidence(np.array(returns), 252, trials=3)
+    missing = {name for name, value in found if value is None}
+    assert missing == set(found.undefined)
+    assert {"sharpe_ratio", "probability", "deflated_probability", "needed_periods"} <= missing
+    assert set(found.undefined.values()) == {why}
+
+
+def test_a_loss_is_proved_by_no_length() -> None:
+    found = evidence(np.random.default_rng(5).normal(-0.001, 0.01, 100), 252)
+    assert found.needed_periods is None
+    assert found.undefined == {"needed_periods": "no length proves a Sharpe ratio that is not above 0"}
+    assert found.probability is not None
