@@ -57,6 +57,8 @@ class Settings(BaseModel):
     research_limit: int = Field(1, ge=1, description="Research cycles at once.")
     design_candidates: int = Field(64, ge=1, description="Candidates the offline designer tries in a cycle.")
     phase_timeout_minutes: float = Field(30.0, gt=0, description="Longest time one phase of a research cycle may take.")
+    ccxt_exchange: str = Field("binance", description="Exchange that provider ccxt loads from, as the ccxt library spells it.")
+    ccxt_url: str | None = Field(None, description="Address of that exchange's interface, where it is not its own, such as a mirror.")
     gate_min_accuracy: float = Field(0.45, description="Training gate: least test accuracy.")
     gate_max_loss: float = Field(0.80, description="Training gate: largest cross-entropy on the test slice.")
     gate_min_loss_decrease: float = Field(0.20, description="Training gate: least share of the first loss that training removed.")

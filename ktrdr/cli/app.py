@@ -39,7 +39,7 @@ COMMANDS = (
     Command("show", "Look", "Show a symbol's bars, or a strategy's features."),
     Command("validate", "Look", "Check a strategy and explain every mistake."),
     Command("migrate", "Look", "Rewrite a version 2 strategy as version 3."),
-    Command("data", "Data", "Load bars, show them, and say what range there is."),
+    Command("data", "Data", "Load bars, show them, say what range there is and what is odd."),
     Command("up", "Backend", "Start the local backend."),
     Command("down", "Backend", "Stop the local backend."),
     Command("serve", "Backend", "Run a backend in this terminal."),
