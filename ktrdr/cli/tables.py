@@ -117,22 +117,18 @@ def show_range(session: Session, symbol: str, timeframe: str | None) -> None:
     session.output.answer(found, block((name.replace("_", " ").capitalize(), value) for name, value in found.items()))
 
 
-def show_quality(session: Session, symbol: str, timeframe: str | None, wanted: JSON) -> None:
-    """What looks odd in the stored bars of a symbol."""
+def show_quality(session: Session, symbol: str, timeframe: str | None, wanted: JSON, file: str | None) -> None:
+    """What looks odd in the stored bars of a symbol, or wrong in the rows of a file."""
     symbol = symbol.upper().replace("/", "")
-    size = timeframe or only_timeframe(session, symbol)
-    _findings(session, session.get("/data/check", {"symbol": symbol, "timeframe": size, **wanted})["data"])
-
-
-def show_file_quality(session: Session, symbol: str, timeframe: str, wanted: JSON) -> None:
-    """What is wrong with the rows of a file."""
-    _findings(session, session.post("/data/check", {"symbol": symbol, "timeframe": timeframe, **wanted})["data"])
-
-
-def _findings(session: Session, found: JSON) -> None:
+    if file:
+        found = session.post("/data/check", {"symbol": symbol, "timeframe": timeframe or "1d", "file": file, **wanted})["data"]
+    else:
+        size = timeframe or only_timeframe(session, symbol)
+        found = session.get("/data/check", {"symbol": symbol, "timeframe": size, **wanted})["data"]
+    source = f"{found['provider']} ({found['origin']})" if found["origin"] else found["provider"]
     rows = [[row["check"], row["count"], row["first"] and minute(row["first"]), row["sentence"]] for row in found["findings"]]
     session.output.table(found, ["CHECK", "COUNT", "FIRST (UTC)", "WHAT IT MAY MEAN"], rows, "Nothing odd was found")
-    session.output.line(f"{found['bars']:,} bars of {found['symbol']} {found['timeframe']}, from {found['origin'] or found['provider']}")
+    session.output.line(f"{found['bars']:,} bars of {found['symbol']} {found['timeframe']}, from {source}")
 
 
 def only_timeframe(session: Session, symbol: str) -> str:

@@ -27,7 +27,7 @@ def check_rows(
     ]
     good = np.flatnonzero(~np.any([rows for check, rows, _ in _faults(time, columns) if check != "order"], axis=0))
     good = good[np.argsort(time[good], kind="stable")]
-    bars = Bars.checked(symbol, timeframe, time[good], **{name: columns[name][good] for name in COLUMNS})
+    bars = Bars.checked(symbol, timeframe, time[good], **{name: columns[name][good] for name in COLUMNS}, provider="")
     return (*found, *check_series(bars, now=now))
 
 

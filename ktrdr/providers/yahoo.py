@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import Field, PrivateAttr
@@ -17,8 +17,8 @@ from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.providers.base import PROVIDERS, OnProgress, Provider, Reach, no_bars, usable, wait
 from ktrdr.settings import Settings
 
-if TYPE_CHECKING:
-    import pandas as pd
+Table = Any
+"""A frame of pandas: rows of Open, High, Low, Close, Volume, Dividends and Stock Splits by moment."""
 
 REACH_DAYS = {"1m": 29, "5m": 59, "15m": 59, "1h": 729}
 """How far back Yahoo has bars of each size, less a day for its own clock; days it has from the listing on."""
@@ -52,7 +52,7 @@ class Yahoo(Provider):
     """How long it waits before the first repetition; then twice as long each time."""
 
     _opened: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _days: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _days: dict[str, Table] = PrivateAttr(default_factory=dict)
 
     def origin(self, symbol: str) -> str:
         """Yahoo's name of the symbol, and what its prices are."""
@@ -112,7 +112,7 @@ class Yahoo(Provider):
             return f"{symbol[:-3].rstrip('.-')}-USD"
         return symbol.replace(".", "-") if kind == "us_stock" else symbol
 
-    def _daily(self, symbol: str, on_progress: OnProgress) -> pd.DataFrame:
+    def _daily(self, symbol: str, on_progress: OnProgress) -> Table:
         """The whole history in days, asked for once: it holds every split, which prices of any size need."""
         if symbol not in self._days:
             on_progress(f"asking Yahoo for the days of {self._name(symbol)}")
@@ -120,10 +120,9 @@ class Yahoo(Provider):
             if table is None or not len(table):
                 raise NoData(f"Yahoo has no prices of {self._name(symbol)}", hint="take another provider")
             self._days[symbol] = table
-        found: pd.DataFrame = self._days[symbol]
-        return found
+        return self._days[symbol]
 
-    def _bars(self, symbol: str, timeframe: Timeframe, table: pd.DataFrame, start: datetime, end: datetime) -> Bars:
+    def _bars(self, symbol: str, timeframe: Timeframe, table: Table, start: datetime, end: datetime) -> Bars:
         """The finished bars of a table that start in [start, end)."""
         days = _dates(table)
         if timeframe.seconds == DAY:
@@ -148,45 +147,57 @@ class Yahoo(Provider):
         over = session is not None and session.date() == today.date() and session + DELAY <= today
         return np.datetime64(today.date(), "D") - np.timedelta64(0 if over else 1, "D")
 
-    def _history(self, symbol: str, on_progress: OnProgress, **wanted: Any) -> pd.DataFrame | None:
+    def _history(self, symbol: str, on_progress: OnProgress, **wanted: Any) -> Table | None:
         """A table of Yahoo's prices, divided by later splits as it gives them; None where it says that it has none."""
         library, curl = importlib.import_module("yfinance"), importlib.import_module("curl_cffi.requests")
         errors = importlib.import_module("yfinance.exceptions")
         if symbol not in self._opened:
             library.set_tz_cache_location(str(Settings().folder("cache") / "yahoo"))
             library.config.debug.hide_exceptions = False
+            _forget()
             self._opened[symbol] = library.Ticker(self._name(symbol), session=curl.Session(impersonate="chrome"))
         ticker, tried = self._opened[symbol], 0
         while True:
             try:
-                table: pd.DataFrame = ticker.history(auto_adjust=False, actions=True, keepna=True, timeout=TIMEOUT_SECONDS, **wanted)
-                return table
-            except errors.YFPricesMissingError as none:
-                if none.yahoo_reason is None or "Data doesn't exist" in none.yahoo_reason:
-                    return None
-                raise self._unknown(symbol, none.yahoo_reason) from none
-            except errors.YFTzMissingError as none:
-                raise self._unknown(symbol, "no such symbol, or no longer listed") from none
+                return ticker.history(auto_adjust=False, actions=True, keepna=True, timeout=TIMEOUT_SECONDS, **wanted)
             except (errors.YFException, curl.exceptions.RequestException, ValueError, LookupError, TypeError, AttributeError) as failure:
                 # The library also fails with plain errors where an answer does not have the form that it expects.
+                if isinstance(failure, errors.YFTickerMissingError):
+                    reason = getattr(failure, "yahoo_reason", None)
+                    if "Data doesn't exist" in (reason or "") or (reason is None and _is_answer(errors, failure, ticker)):
+                        return None
+                    if refused := self._refused(symbol, reason, lost=isinstance(failure, errors.YFTzMissingError)):
+                        raise refused from failure
                 tried += 1
                 if tried > self.retries:
                     raise _told(errors, failure, tried) from failure
-                # The library remembers answers by their question, those that were errors too.
-                importlib.import_module("yfinance.data").YfData.cache_get.cache_clear()
+                _forget()
                 wait(self.retry_seconds * 2 ** (tried - 1), f"Yahoo {_reason(errors, failure)}, tried {tried} times", on_progress)
 
-    def _unknown(self, symbol: str, reason: str) -> KtrdrError:
-        name = self._name(symbol)
-        if "must be within the last" in reason or "not available for startTime" in reason:
-            return Invalid(f"Yahoo does not give so old bars of {name}: {reason}", hint="give a later --start, or a larger --timeframe")
-        return NotFound(
-            f"Yahoo knows no prices of {name}: {reason}",
-            hint="look the name up at finance.yahoo.com, and give it: --option ticker=NAME, such as SAP.DE or ^GSPC",
-        )
+    def _refused(self, symbol: str, reason: str | None, *, lost: bool) -> KtrdrError | None:
+        """What to say where asking again is of no use."""
+        name, said = self._name(symbol), reason or "no such symbol, or no longer listed"
+        if "must be within the last" in said or "not available for startTime" in said:
+            return Invalid(f"Yahoo does not give so old bars of {name}: {said}", hint="give a later --start, or a larger --timeframe")
+        if lost or "No data found" in said:
+            return NotFound(
+                f"Yahoo knows no prices of {name}: {said}",
+                hint="look the name up at finance.yahoo.com, and give it: --option ticker=NAME, such as SAP.DE or ^GSPC",
+            )
+        return None
 
 
-def _dates(table: Any) -> Any:
+def _is_answer(errors: Any, failure: Exception, ticker: Any) -> bool:
+    """Whether missing prices were an answer, which says what the symbol is, and not a page of another kind."""
+    return isinstance(failure, errors.YFPricesMissingError) and "exchangeTimezoneName" in ticker.get_history_metadata()
+
+
+def _forget() -> None:
+    """Have the library ask anew: it remembers answers by their question, those that were errors too."""
+    importlib.import_module("yfinance.data").YfData.cache_get.cache_clear()
+
+
+def _dates(table: Table) -> Any:
     """The day of each row, by the exchange's clock."""
     return table.index.tz_localize(None).to_numpy().astype("datetime64[D]")
 

@@ -75,9 +75,9 @@ class SeriesFolder:
 
     def of_another_origin(self, origin: str) -> Invalid:
         """The error of adding bars of one origin to those of another."""
+        held, other = self.origin() or "bars of no named origin", origin or "bars of no named origin"
         return Invalid(
-            f"{self.symbol} {self.timeframe} of {self.provider} holds {self.origin() or 'bars of no named origin'}, not {origin or 'such bars'};"
-            " one series does not mix them",
+            f"{self.symbol} {self.timeframe} of {self.provider} holds {held}, not {other}; one series does not mix them",
             hint=f"load it with the same options as before, or move its folder away: {self.path}",
         )
 

@@ -1,6 +1,6 @@
 """Yahoo Finance as its clients meet it: cookie, crumb, charts and their faults, behind a proxy that ends the encryption.
 
-The client's addresses are fixed, so it is led here by what any user has for a proxy: HTTPS_PROXY and CURL_CA_BUNDLE.
+The client's addresses are fixed, so it is led here by what any user has for a proxy: HTTPS_PROXY and REQUESTS_CA_BUNDLE.
 """
 
 from __future__ import annotations
@@ -99,12 +99,12 @@ class YahooFinance(Site):
             start, end = now - timedelta(days=1), now
         else:
             start, end = (datetime.fromtimestamp(int(asked[name]), UTC) for name in ("period1", "period2"))
+        asked_for = f"{size} data not available for startTime={start.timestamp():.0f} and endTime={end.timestamp():.0f}."
         if size in BACK and start < now - timedelta(days=BACK[size]):
-            return error("Unprocessable Entity", f"{size} data not available for startTime={start.timestamp():.0f} and endTime="
-                         f"{end.timestamp():.0f}. The requested range must be within the last {BACK[size]} days.", 422)  # fmt: skip
+            return error("Unprocessable Entity", f"{asked_for} The requested range must be within the last {BACK[size]} days.", 422)
         if size in PER_REQUEST and end - start > timedelta(days=PER_REQUEST[size]):
-            return error("Unprocessable Entity", f"{size} data not available for startTime={start.timestamp():.0f}. Only "
-                         f"{PER_REQUEST[size]} days worth of {size} granularity data are allowed to be fetched per request.", 422)  # fmt: skip
+            most = f"Only {PER_REQUEST[size]} days worth of {size} granularity data are allowed to be fetched per request."
+            return error("Unprocessable Entity", f"{asked_for} {most}", 422)
         rows = {opening(day): row for day, row in listing.days.items()} if size == "1d" else listing.bars.get(size, {})
         inside = {at: row for at, row in rows.items() if start <= at < end}
         result: dict[str, Any] = {"meta": self._meta(request, listing, now, inside, size), "indicators": {"quote": [{}]}}
@@ -173,30 +173,38 @@ class Proxy(Handler):
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
         self.close_connection = False
 
+    def finish(self) -> None:
+        super().finish()
+        self.connection.close()
+
 
 @contextmanager
 def proxied(site: YahooFinance, folder: Path) -> Iterator[dict[str, str]]:
     """What the environment of a client must hold so that it finds this Yahoo."""
-    certificate = own_certificate(folder)
+    authority, server = certificates(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(server)
     with serving(site, type("Proxied", (Proxy,), {"context": context})) as url:
-        yield {"HTTPS_PROXY": url, "CURL_CA_BUNDLE": str(certificate)}
+        yield {"HTTPS_PROXY": url, "REQUESTS_CA_BUNDLE": str(authority)}
 
 
-def own_certificate(folder: Path) -> Path:
-    """A certificate for Yahoo's names that nobody but who is told of it trusts, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a Yahoo for tests")])
-    now = datetime.now(UTC)
-    names = [x509.DNSName(each) for each in ("yahoo.com", "*.yahoo.com", "*.finance.yahoo.com")]
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(key, hashes.SHA256())
-    )  # fmt: skip
-    path = folder / "yahoo.pem"
+def certificates(folder: Path) -> tuple[Path, Path]:
+    """An authority that nobody trusts but who is told of it, and a certificate of it for Yahoo's names, with its key."""
+    ours, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority for tests")])
+    names = x509.SubjectAlternativeName([x509.DNSName(each) for each in ("yahoo.com", "*.yahoo.com", "*.finance.yahoo.com")])
+    root = _unsigned(issuer, issuer, ours).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    leaf = _unsigned(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "yahoo.com")]), issuer, key).add_extension(names, critical=False)
+    authority, server = folder / "authority.pem", folder / "yahoo.pem"
+    authority.write_bytes(root.sign(ours, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
+    server.write_bytes(private + leaf.sign(ours, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return authority, server
+
+
+def _unsigned(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    named = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+    return (
+        named.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    )

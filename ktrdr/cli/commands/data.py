@@ -64,19 +64,15 @@ def show(
 
 @app.command()
 def check(
-    ctx: typer.Context, symbol: Symbol, size: Size = None, *, timeframe: TimeframeOption = None, provider: Provider = None, file: File = None,
-    option: Options = None, start: Start = None, end: End = None,
+    ctx: typer.Context, symbol: Symbol, size: Size = None, *, timeframe: TimeframeOption = None, provider: Provider = None,
+    file: File = None, option: Options = None, start: Start = None, end: End = None,
 ) -> None:  # fmt: skip
     """Say what looks odd in the bars of a symbol, or in a file before it is loaded.
 
     Nothing is mended: splits, other units, filled-in or repeated rows, gaps, a wrong clock are named, with how often and where first.
     """
-    session: Session = ctx.obj
-    if file:
-        wanted = given(file=str(Path(file).absolute()), **named_values(option or []))
-        tables.show_file_quality(session, symbol, timeframe or size or "1d", wanted)
-    else:
-        tables.show_quality(session, symbol, timeframe or size, given(provider=provider, start_date=start, end_date=end))
+    options = given(provider=provider, start_date=start, end_date=end, **named_values(option or []))
+    tables.show_quality(ctx.obj, symbol, timeframe or size, options, file=str(Path(file).absolute()) if file else None)
 
 
 @app.command("range")

@@ -433,7 +433,7 @@ ODD: JSON = {"symbol": "AAPL", "timeframe": "1d", "provider": "yahoo", "origin":
 ]}  # fmt: skip
 
 
-def test_what_is_odd_in_bars_and_in_a_file(api: Api, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_what_is_odd_in_bars_and_in_a_file(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     api.on("GET", "/symbols", Answer(200, {"success": True, "data": [{**SERIES, "symbol": "AAPL", "timeframe": "1d"}]}))
     api.on("GET", "/data/check", Answer(200, {"success": True, "data": ODD}))
     api.on("POST", "/data/check", Answer(200, {"success": True, "data": {**ODD, "findings": []}}))
@@ -443,10 +443,8 @@ def test_what_is_odd_in_bars_and_in_a_file(api: Api, capsys: pytest.CaptureFixtu
         {"symbol": "AAPL", "timeframe": "1d"}, {"symbol": "AAPL", "timeframe": "1d"},
         {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "start_date": "2018-01-01"},
     ]  # fmt: skip
-    agrees(
-        "data_check", shown + screen(api, capsys, "data", "check", "AAPL", "1h", "--file", str(tmp_path / "a.csv"), "--option", "zone=UTC")
-    )
-    body = {"symbol": "AAPL", "timeframe": "1h", "file": str(tmp_path / "a.csv"), "zone": "UTC"}
+    agrees("data_check", shown + screen(api, capsys, "data", "check", "AAPL", "1h", "--file", "/data/a.csv", "--option", "zone=UTC"))
+    body = {"symbol": "AAPL", "timeframe": "1h", "file": "/data/a.csv", "zone": "UTC"}
     assert [request.body for request in api.heard("POST", "/data/check")] == [body]
 
 
