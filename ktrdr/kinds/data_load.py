@@ -285,7 +285,8 @@ class DataLoad(Kind):
     def _warn(self, job: Job, workspace: Workspace, conflicts: int) -> None:
         if conflicts:
             job.warn(f"{conflicts} of the bars had been stored with other values; the new ones were kept")
-        for finding in check_bars(workspace.bars.read(self.symbol, self._size, provider=self.provider)):
+        bars = workspace.bars.read(self.symbol, self._size, provider=self.provider)
+        for finding in check_bars(bars, workspace.bars.actions(self.symbol, self._named)):
             job.warn(str(finding))
 
 

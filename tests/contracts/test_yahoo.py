@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
 from pathlib import Path
 from typing import Any
 
@@ -148,15 +149,23 @@ def test_splits_and_dividends_are_kept_apart_in_money_of_their_day() -> None:
     np.testing.assert_allclose([action.value for action in told], [2.65, 7, 4, 0.205])
 
 
-def test_the_day_that_is_not_over_is_left_out(yahoo: YahooFinance) -> None:
-    """Every day is a day of the week here, so that there is a bar of today at any time."""
-    listing = yahoo.listings["AAPL"]
+def test_the_day_that_is_not_over_is_left_out_and_half_an_hour_after_its_session_it_is_there(yahoo: YahooFinance) -> None:
+    """Here every day is a day of trade, from midnight on, so that there is a bar of today at any time."""
+    listing, now = yahoo.listings["AAPL"], datetime.now(UTC).astimezone(NEW_YORK)
     listing.days = {TODAY - timedelta(days=n): row for n, row in zip(range(9, -1, -1), walk(10), strict=True)}
     listing.splits.clear()
-    bars = fetch(opened(), DAY)
-    over = datetime.now(UTC) > opening(TODAY) + timedelta(hours=7)
-    assert_equal(bars, listing.days if over and len(bars) == 10 else finished(listing))
-    assert len(bars) == 9 or over
+    yahoo.opens, yahoo.closes = clock(0), clock(23, 59)
+    assert_equal(fetch(opened(), DAY), finished(listing))
+    assert len(finished(listing)) == 9
+    yahoo.closes = clock(0, 1)
+    assert_equal(fetch(opened(), DAY), listing.days if now.time() > clock(0, 35) else finished(listing))
+
+
+def test_the_hour_that_is_not_over_is_left_out(yahoo: YahooFinance) -> None:
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    moments = [now - timedelta(hours=3), now - timedelta(hours=2), now - timedelta(minutes=10)]
+    yahoo.listings["AAPL"].bars["1h"] = rows = dict(zip(moments, walk(3), strict=True))
+    assert_equal(fetch(opened(prepost=True), HOUR), {at: rows[at] for at in moments[:2]})
 
 
 def test_hours_begin_with_the_session_and_the_unfinished_one_is_left_out(yahoo: YahooFinance) -> None:
@@ -259,10 +268,11 @@ def test_what_passes_is_asked_again(yahoo: YahooFinance, fault: Reply) -> None:
     (Reply({"finance": {"error": {"code": "Unauthorized", "description": "Invalid Crumb"}}}, 401),
      "Yahoo answered with something that is not prices", "again"),
     (error("internal-error", "upstream timed out", 500), "is not prices, 3 times in a row.*upstream timed out", "again"),
-], ids=["429", "broken", "down", "crumb", "internal"])  # fmt: skip
+    (Reply({"finance": {"error": {"code": "Unauthorized", "description": "Invalid Crumb"}}}, 422), "is not prices", "again"),
+], ids=["429", "broken", "down", "crumb", "internal", "crumb of prices"])  # fmt: skip
 def test_what_does_not_pass_is_an_error_that_says_what_to_do(yahoo: YahooFinance, fault: Reply, sentence: str, advice: str) -> None:
     yahoo.always = fault
-    if fault.status == 500:
+    if fault.status in (422, 500):
         yahoo.always, yahoo.rule = None, lambda request: fault if request.query.get("period1") else None
     with pytest.raises(Unavailable, match=sentence) as failure:
         opened().reach("AAPL", DAY, quiet)

@@ -59,14 +59,13 @@ class Listing:
         return product
 
 
-def opening(day: date) -> datetime:
+OPENS, CLOSES = time(9, 30), time(16)
+"""The session, by a clock in New York."""
+
+
+def opening(day: date, at: time = OPENS) -> datetime:
     """When the session of a day begins."""
-    return datetime.combine(day, time(9, 30), NEW_YORK)
-
-
-def closing(day: date) -> datetime:
-    """When the session of a day ends."""
-    return datetime.combine(day, time(16), NEW_YORK)
+    return datetime.combine(day, at, NEW_YORK)
 
 
 class YahooFinance(Site):
@@ -77,6 +76,7 @@ class YahooFinance(Site):
     def __init__(self, listings: dict[str, Listing]) -> None:
         super().__init__()
         self.listings = listings
+        self.opens, self.closes = OPENS, CLOSES
 
     def answer(self, request: Request) -> Reply:
         """Cookie, crumb, chart."""
@@ -105,7 +105,7 @@ class YahooFinance(Site):
         if size in PER_REQUEST and end - start > timedelta(days=PER_REQUEST[size]):
             most = f"Only {PER_REQUEST[size]} days worth of {size} granularity data are allowed to be fetched per request."
             return error("Unprocessable Entity", f"{asked_for} {most}", 422)
-        rows = {opening(day): row for day, row in listing.days.items()} if size == "1d" else listing.bars.get(size, {})
+        rows = {opening(day, self.opens): row for day, row in listing.days.items()} if size == "1d" else listing.bars.get(size, {})
         inside = {at: row for at, row in rows.items() if start <= at < end}
         result: dict[str, Any] = {"meta": self._meta(request, listing, now, inside, size), "indicators": {"quote": [{}]}}
         if inside:
@@ -139,14 +139,13 @@ class YahooFinance(Site):
                 events.setdefault("dividends", {})[str(at)] = {"date": at, "amount": money / listing.divisor(day)}
         return events
 
-    @staticmethod
-    def _meta(request: Request, listing: Listing, now: datetime, inside: dict[datetime, Row], size: str) -> dict[str, Any]:
+    def _meta(self, request: Request, listing: Listing, now: datetime, inside: dict[datetime, Row], size: str) -> dict[str, Any]:
         def period(begin: datetime, end: datetime) -> dict[str, Any]:
             zone = {"timezone": "EST", "gmtoffset": -18000}
             return {**zone, "start": int(begin.timestamp()), "end": int(end.timestamp())}
 
         today = now.astimezone(NEW_YORK).date()
-        regular = period(opening(today), closing(today))
+        regular = period(opening(today, self.opens), opening(today, self.closes))
         meta: dict[str, Any] = {
             "currency": "USD", "symbol": request.path.rpartition("/")[2], "instrumentType": "EQUITY", "exchangeName": "NMS",
             "firstTradeDate": int(opening(min(listing.days)).timestamp()) if listing.days else None,
@@ -157,7 +156,7 @@ class YahooFinance(Site):
         }  # fmt: skip
         if size != "1d":
             days = sorted({at.astimezone(NEW_YORK).date() for at in inside}) or [today]
-            meta["tradingPeriods"] = [[period(opening(day), closing(day))] for day in days]
+            meta["tradingPeriods"] = [[period(opening(day, self.opens), opening(day, self.closes))] for day in days]
         return meta
 
 
