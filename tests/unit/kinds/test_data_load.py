@@ -341,3 +341,10 @@ def test_a_range_is_cut_at_every_new_year():
     assert parts(start, end, newest_first=False) == [(start, edge), (edge, end)]
     assert parts(start, end, newest_first=True) == [(edge, end), (start, edge)]
     assert parts(start, start, newest_first=False) == []
+
+
+def test_minutes_of_a_remote_provider_are_cut_at_every_new_month():
+    start, end = datetime(2012, 11, 20, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC)
+    edge = datetime(2012, 12, 1, tzinfo=UTC)
+    assert parts(start, end, newest_first=False, monthly=True) == [(start, edge), (edge, end)]
+    assert parts(start, end, newest_first=True, monthly=True) == [(edge, end), (start, edge)]
