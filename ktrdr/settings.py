@@ -66,6 +66,8 @@ class Settings(BaseModel):
     budget_day_tokens: int = Field(4_000_000, ge=0, description="Most tokens, in and out, that one day (UTC) may take.")
     budget_cycle_calls: int = Field(25, ge=0, description="Most calls to a language model that one research cycle may make.")
     phase_timeout_minutes: float = Field(30.0, gt=0, description="Longest time one phase of a research cycle may take.")
+    ccxt_exchange: str = Field("binance", description="Exchange that provider ccxt loads from, as the ccxt library spells it.")
+    ccxt_url: str | None = Field(None, description="Address of that exchange's interface, where it is not its own, such as a mirror.")
     gate_min_accuracy: float = Field(0.45, description="Training gate: least test accuracy.")
     gate_max_loss: float = Field(0.80, description="Training gate: largest cross-entropy on the test slice.")
     gate_min_loss_decrease: float = Field(0.20, description="Training gate: least share of the first loss that training removed.")

@@ -101,7 +101,7 @@ def operations(output: Output, page: JSON, which: str) -> None:
 
 def show_bars(session: Session, symbol: str, timeframe: str | None, wanted: JSON) -> None:
     """The last bars of a symbol; its only timeframe where none is named."""
-    symbol = symbol.upper()
+    symbol = symbol.upper().replace("/", "")
     timeframe = timeframe or only_timeframe(session, symbol)
     found = session.get(f"/data/{symbol}/{timeframe}", wanted)["data"]
     rows = [[minute(date), *(f"{figure:.10g}" for figure in row)] for date, row in zip(found["dates"], found["ohlcv"], strict=True)]
@@ -112,9 +112,23 @@ def show_bars(session: Session, symbol: str, timeframe: str | None, wanted: JSON
 
 def show_range(session: Session, symbol: str, timeframe: str | None) -> None:
     """From when to when there are bars of a symbol."""
-    symbol = symbol.upper()
+    symbol = symbol.upper().replace("/", "")
     found = session.get("/data/range", {"symbol": symbol, "timeframe": timeframe or only_timeframe(session, symbol)})["data"]
     session.output.answer(found, block((name.replace("_", " ").capitalize(), value) for name, value in found.items()))
+
+
+def show_quality(session: Session, symbol: str, timeframe: str | None, wanted: JSON, file: str | None) -> None:
+    """What looks odd in the stored bars of a symbol, or wrong in the rows of a file."""
+    symbol = symbol.upper().replace("/", "")
+    if file:
+        found = session.post("/data/check", {"symbol": symbol, "timeframe": timeframe or "1d", "file": file, **wanted})["data"]
+    else:
+        size = timeframe or only_timeframe(session, symbol)
+        found = session.get("/data/check", {"symbol": symbol, "timeframe": size, **wanted})["data"]
+    source = f"{found['provider']} ({found['origin']})" if found["origin"] else found["provider"]
+    rows = [[row["check"], row["count"], row["first"] and minute(row["first"]), row["sentence"]] for row in found["findings"]]
+    session.output.table(found, ["CHECK", "COUNT", "FIRST (UTC)", "WHAT IT MAY MEAN"], rows, "Nothing odd was found")
+    session.output.line(f"{found['bars']:,} bars of {found['symbol']} {found['timeframe']}, from {source}")
 
 
 def only_timeframe(session: Session, symbol: str) -> str:

@@ -17,13 +17,14 @@ from ktrdr.kinds.given import Saver
 from ktrdr.market.bars import Bars
 from ktrdr.market.checks import check_bars
 from ktrdr.market.sessions import has_hours, no_hours, within_hours
-from ktrdr.market.timeframe import Timeframe
+from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.operations.job import Job
 from ktrdr.providers.base import PROVIDERS, Provider, Reach, build
 from ktrdr.stores.bars import Series, canonical
 from ktrdr.stores.catalog import Hours, Load, Outcome
 from ktrdr.strategy.sections import moment
 
+HOUR = SECONDS["1h"]
 SHORT = timedelta(days=7)
 """A provider whose bars begin or end this far from what was asked for gave a part only; less may be a holiday."""
 
@@ -96,7 +97,7 @@ class DataLoad(Kind):
             raise Invalid(f"the range {_day(start)} .. {_day(end)} is empty", hint="give the earlier date as start")
         provider = PROVIDERS.name_of(PROVIDERS.get(self.provider)) if self.provider else self._known_provider(workspace)
         ready = self.model_copy(update={"provider": provider})
-        ready.source()
+        workspace.bars.check_origin(ready.symbol, ready._size, provider, ready.source().origin(ready.symbol))
         ready._check_hours(workspace)
         stored = ready._stored(workspace)
         if stored and self.mode == "tail" and start:
@@ -120,15 +121,17 @@ class DataLoad(Kind):
         }  # fmt: skip
 
     def run(self, job: Job, workspace: Workspace) -> JSON:
-        """Ask the provider year by year, and store each year before the next one is asked for; a resumed load asks for the rest."""
+        """Ask the provider part by part, and store each part before the next one is asked for; a resumed load asks for the rest."""
         provider, before = self.source(), self._stored(workspace)
         job.report(0, f"Asking {self.provider} for {self.symbol} {self.timeframe}")
         reach = provider.reach(self.symbol, self._size, lambda step: job.report(0, step))
+        workspace.bars.keep_actions(self.symbol, self._named, provider.actions(self.symbol))
         known = workspace.checkpoints.read(job.resumed.path).state if job.resumed else None
         segments = [Segment.of(summary) for summary in known["segments"]] if known else []
         start, end = map(datetime.fromisoformat, known["range"]) if known else self._range(reach, before)
         saver = Saver(job, workspace)
-        for segment in self._load(job, workspace, provider, years(start, end, newest_first=self.mode == "backfill"), len(segments)):
+        asked = parts(start, end, newest_first=self.mode == "backfill", monthly=provider.remote and self._size.seconds < HOUR)
+        for segment in self._load(job, workspace, provider, asked, len(segments)):
             segments.append(segment)
             state = {"range": [start.isoformat(), end.isoformat()], "segments": [s.summary() for s in segments]}
             if segment.outcome.state != "failed":
@@ -139,12 +142,15 @@ class DataLoad(Kind):
         diagnosis = "; ".join(filter(None, [self._shortfall(reach), *(s.outcome.message for s in segments)]))
         changed = sum(s.outcome.added + s.outcome.conflicts for s in segments)
         conflicts = sum(s.outcome.conflicts for s in segments)
+        for remark in provider.remarks():
+            job.warn(remark)
         self._warn(job, workspace, conflicts)
         job.report(100, f"{self.symbol} {self.timeframe}: {after.bars:,} bars", steps=(len(segments),) * 2)
         return {
             "symbol": self.symbol, "timeframe": self.timeframe, "mode": self.mode, "provider": self.provider, "hours": self._hours,
             "status": "partial" if diagnosis else "complete" if changed else "nothing-new",
             "bars_loaded": sum(s.outcome.added for s in segments), "bars_total": after.bars,
+            "origin": provider.origin(self.symbol) or None,
             "first": after.first.isoformat(), "last": after.last.isoformat(),
             "conflicts": conflicts, "diagnosis": diagnosis or None, "segments": [segment.summary() for segment in segments],
         }  # fmt: skip
@@ -189,7 +195,8 @@ class DataLoad(Kind):
         bundled = ", ".join(f"{s.symbol} {s.timeframe}" for s in workspace.bars.series() if s.bundled)
         raise Invalid(
             f"no provider is known for {self.symbol} {self.timeframe}, and none was named",
-            hint=f"--provider files --file PATH for your own, --provider synthetic for made-up ones, --provider sample for {bundled}",
+            hint="--provider files --file PATH for your own, --provider ccxt for crypto, --provider yahoo for stocks and currencies, "
+            f"--provider synthetic for made-up ones, --provider sample for {bundled}",
             details={"providers": list(PROVIDERS.names())},
         )
 
@@ -222,20 +229,20 @@ class DataLoad(Kind):
         return start, end
 
     def _load(
-        self, job: Job, workspace: Workspace, provider: Provider, parts: list[tuple[datetime, datetime]], skipped: int
+        self, job: Job, workspace: Workspace, provider: Provider, asked: list[tuple[datetime, datetime]], skipped: int
     ) -> Iterator[Segment]:
         """Fetch and store each part but the first `skipped`; after one that failed the rest is not asked for."""
         stored_any = skipped > 0
-        for done, (start, end) in list(enumerate(parts))[skipped:]:
-            steps, percent = (done, len(parts)), 100 * done / len(parts)
+        for done, (start, end) in list(enumerate(asked))[skipped:]:
+            steps, percent = (done, len(asked)), 100 * done / len(asked)
             job.report(percent, f"{self.symbol} {self.timeframe} · {_day(start)} .. {_day(end)}", steps=steps)
             number = workspace.bars.begin_load(self.symbol, self._size, self._named, start=start, end=end, hours=self._hours)
             on_progress = partial(job.report, percent, steps=steps)
             try:
                 bars = provider.fetch(self.symbol, self._size, start=start, end=end, on_progress=on_progress)
-                outcome = self._keep(workspace, bars)
+                outcome = self._keep(workspace, bars, provider.origin(self.symbol))
             except KtrdrError as failure:
-                failed = Outcome("failed", message=failure.message)
+                failed = Outcome("failed", message=f"{failure.message} ({failure.hint})" if failure.hint else failure.message)
                 workspace.bars.end_load(number, failed)
                 if not stored_any:
                     raise
@@ -245,12 +252,12 @@ class DataLoad(Kind):
             stored_any = stored_any or outcome.bars > 0
             yield Segment(start, end, outcome)
 
-    def _keep(self, workspace: Workspace, bars: Bars) -> Outcome:
+    def _keep(self, workspace: Workspace, bars: Bars, origin: str) -> Outcome:
         if self._hours != "all":
             bars = within_hours(bars, self._hours)
         if not len(bars):
             return Outcome("empty")
-        written = workspace.bars.write(replace(bars, provider=self._named))
+        written = workspace.bars.write(replace(bars, provider=self._named), origin)
         return Outcome("answered", len(bars), written.added, written.conflicts)
 
     def _require_up_to_date(self, workspace: Workspace, stored: Series | None, reach: Reach | None) -> None:
@@ -278,17 +285,20 @@ class DataLoad(Kind):
     def _warn(self, job: Job, workspace: Workspace, conflicts: int) -> None:
         if conflicts:
             job.warn(f"{conflicts} of the bars had been stored with other values; the new ones were kept")
-        for finding in check_bars(workspace.bars.read(self.symbol, self._size, provider=self.provider)):
+        bars = workspace.bars.read(self.symbol, self._size, provider=self.provider)
+        for finding in check_bars(bars, workspace.bars.actions(self.symbol, self._named)):
             job.warn(str(finding))
 
 
-def years(start: datetime, end: datetime, *, newest_first: bool) -> list[tuple[datetime, datetime]]:
-    """[start, end) cut at every new year; nothing if it is empty."""
+def parts(start: datetime, end: datetime, *, newest_first: bool, monthly: bool = False) -> list[tuple[datetime, datetime]]:
+    """[start, end) cut at every new year, or at every new month; nothing if it is empty."""
     if start >= end:
         return []
-    edges = [start, *(datetime(year, 1, 1, tzinfo=UTC) for year in range(start.year + 1, end.year + 1)), end]
-    parts = [(first, last) for first, last in pairwise(edges) if first < last]
-    return parts[::-1] if newest_first else parts
+    months = range(1, 13) if monthly else (1,)
+    firsts = (datetime(year, month, 1, tzinfo=UTC) for year in range(start.year, end.year + 1) for month in months)
+    edges = [start, *(first for first in firsts if start < first < end), end]
+    spans = list(pairwise(edges))
+    return spans[::-1] if newest_first else spans
 
 
 def _day(moment: datetime | None) -> str:

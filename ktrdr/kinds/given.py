@@ -104,7 +104,7 @@ def warn_of_bars(job: Job, bars: Bars, dates: Range) -> None:
             job.warn(f"{name}: {finding.count} x {finding.check.replace('_', ' ')}, first on {finding.first:%Y-%m-%d}: {finding.sentence}")
 
 
-FALSIFYING = ("jump", "spike", "straight_line")
+FALSIFYING = ("jump", "split_like", "unit", "spike", "straight_line")
 """Oddities that a strategy seems to earn or lose money on."""
 LONG_WEEKEND = timedelta(days=5)
 

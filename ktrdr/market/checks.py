@@ -1,8 +1,8 @@
-"""What looks odd in bars that are formally right: jumps, straight lines, standstills, a clock that is off."""
+"""What looks odd in bars that are formally right: jumps, other units, straight lines, standstills, a clock that is off."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -10,20 +10,36 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ktrdr.market.bars import Bars, Floats, as_datetime
+from ktrdr.market.actions import Action
+from ktrdr.market.bars import Bars, Floats, as_datetime, as_time
+from ktrdr.market.clock import on_session_grid, shifted
+from ktrdr.market.gaps import find_gaps
 from ktrdr.market.sessions import asset_class, bar_start, is_open
 
 Mask = NDArray[np.bool_]
-Check = Literal["jump", "spike", "straight_line", "standstill", "off_grid", "closed_hours"]
+Check = Literal[
+    "jump", "split_like", "unit", "spike", "straight_line", "standstill", "no_volume", "fraction", "off_grid", "clock_shift",
+    "closed_hours", "unfinished", "missing", "time", "order", "repeated", "disputed", "price", "high", "low", "volume",
+]  # fmt: skip
 
 JUMP = 0.4
 """A close this far, in logarithm, from the close before it is odd: it halves or grows by half."""
+RATIOS = np.log([2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20, 25, 30, 40, 50])
+"""Shares are mostly split, or joined, by one of these."""
+RATIO_TOLERANCE = 0.1
+"""A step between close and open this near to one of them, in logarithm, may be a split: prices move on that day, too."""
+UNIT = np.log(100)
+UNIT_TOLERANCE = 0.25
+"""A step this near to a hundredfold, in logarithm, is one between pounds and pence, or dollars and cents."""
 STANDSTILL = 10
 """So many bars in a row at one and the same price are odd."""
-LINE = 4
-"""So many bars in a row that move by equal steps in every column are odd."""
+LINE, LINE_WITHOUT_VOLUME = 4, 12
+"""So many bars in a row that move by equal steps in every column are odd; prices alone may do so by chance."""
 STEP_TOLERANCE = 1e-7
 """Steps that differ by less than this share of the value are equal."""
+NO_VOLUME = 0.05
+"""Where volume is known, a larger share of bars without any is odd."""
+EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -33,46 +49,114 @@ class Finding:
     check: Check
     count: int
     """How many bars it concerns."""
-    first: datetime
-    """Start of the first one."""
+    first: datetime | None
+    """Start of the first one; None where it is its time that cannot be read."""
     sentence: str
     """What it may mean."""
+    examples: tuple[str, ...] = ()
+    """The first few."""
 
     def __str__(self) -> str:
-        first = f"{self.first:%Y-%m-%d %H:%M}"
+        first = f"{self.first:%Y-%m-%d %H:%M}" if self.first else "no readable time"
         return f"{f'{self.count} bars from {first} on' if self.count > 1 else f'the bar of {first}'}: {self.sentence}"
 
 
-def check_bars(bars: Bars) -> tuple[Finding, ...]:
-    """The oddities of a series."""
+def check_bars(bars: Bars, actions: Iterable[Action] = (), now: datetime | None = None) -> tuple[Finding, ...]:
+    """The oddities of a series; splits among `actions` explain their steps, and `now` tells which bar is unfinished."""
     return tuple(
-        Finding(check, int(odd.sum()), as_datetime(bars.time[int(np.argmax(odd))]), meaning)
-        for check, odd, meaning in _checks(bars)
+        Finding(check, int(odd.sum()), as_datetime(bars.time[int(np.argmax(odd))]), meaning, examples(bars.time[odd]))
+        for check, odd, meaning in _checks(bars, actions, now)
         if odd.any()
     )
 
 
-def _checks(bars: Bars) -> Iterator[tuple[Check, Mask, str]]:
-    jump, spike = _jumps(bars.close)
-    yield "jump", jump, "the close halves or grows by half from one bar to the next: a split in unadjusted prices, or a change of unit"
+def check_series(bars: Bars, actions: Iterable[Action] = (), now: datetime | None = None) -> tuple[Finding, ...]:
+    """The oddities of a series, and what is missing in it."""
+    gaps = [gap for gap in find_gaps(bars) if gap.missing]
+    if not gaps:
+        return check_bars(bars, actions, now)
+    longest = max(gaps, key=lambda gap: gap.missing)
+    sentence = (
+        f"bars are missing in {len(gaps)} places where the market is usually open, most of them ({longest.missing}) from"
+        f" {longest.start:%Y-%m-%d %H:%M} to {longest.end:%Y-%m-%d %H:%M}: holidays, halts, or holes of the provider"
+    )
+    told = tuple(f"{gap.start:%Y-%m-%d %H:%M}" for gap in gaps[:EXAMPLES])
+    missing = Finding("missing", sum(gap.missing for gap in gaps), gaps[0].start, sentence, told)
+    return (*check_bars(bars, actions, now), missing)
+
+
+def examples(times: NDArray[np.datetime64]) -> tuple[str, ...]:
+    """The first few moments as text."""
+    moments = (as_datetime(time).replace(tzinfo=None) for time in times[:EXAMPLES])
+    return tuple(moment.isoformat(" ").removesuffix(":00") for moment in moments)
+
+
+def _checks(bars: Bars, actions: Iterable[Action], now: datetime | None) -> Iterator[tuple[Check, Mask, str]]:
+    unit = _other_unit(bars.close)
+    jump, spike = _jumps(bars.close, unit)
+    ratio = _whole_ratio(bars)
+    known = np.isin(bars.time.astype("datetime64[D]"), np.array([a.day for a in actions if a.kind == "split"], "datetime64[D]"))
+    yield "jump", jump & ~ratio, "the close halves or grows by half from one bar to the next: a change of unit, or a real move"
+    meaning = "the price steps by a whole ratio, as at a split, and no split is known: unadjusted prices, or a real move"
+    yield "split_like", jump & ratio & ~known, meaning
+    yield "unit", unit, "prices are a hundredth or a hundredfold of those around them: cents for dollars, or pence for pounds"
     yield "spike", spike, "the close leaps away and comes back with the next bar: a bad tick, or a row in another unit"
     yield "straight_line", _straight(bars), "all prices and the volume move by equal steps: bars that were filled in, not traded"
     yield "standstill", _still(bars), f"{STANDSTILL} bars and more in a row stand at one price: a closed market or a dead feed"
-    yield "off_grid", bar_start(bars.time, bars.timeframe) != bars.time, f"bars do not begin on the {bars.timeframe} grid of UTC"
     kind = asset_class(bars.symbol)
+    idle = bars.volume == 0
+    share = float(idle.mean()) if len(bars) else 0.0
+    counted = kind in ("us_stock", "crypto") or (kind == "other" and share < 1)
+    yield (
+        "no_volume",
+        idle & (counted and share > NO_VOLUME),
+        f"{share:.0%} of the bars have no volume: quotes without trades, or a feed without it",
+    )
+    fraction = bars.time != bars.time.astype("datetime64[s]")
+    yield "fraction", fraction, "bars begin at fractions of a second: these are times of ticks, or of the end of bars"
+    off = (bar_start(bars.time, bars.timeframe) != bars.time) & ~fraction
+    on_session = on_session_grid(bars.time, bars.timeframe) if kind == "us_stock" and off.any() else np.zeros(len(bars), bool)
+    yield "off_grid", off & ~on_session, f"bars do not begin on the {bars.timeframe} grid of UTC"
+    meaning = "the market opens and closes an hour or more off its usual time, as after a clock change that the feed kept otherwise"
+    yield "clock_shift", shifted(bars, kind), meaning
     meaning = "bars stand where the market is usually closed: another time zone than was said, or extended hours"
     yield "closed_hours", ~is_open(kind, bars.time, bars.timeframe), meaning
+    if now is not None:
+        yield "unfinished", bars.known_at > as_time(now), "the bar is not over yet: its prices will change"
 
 
-def _jumps(close: Floats) -> tuple[Mask, Mask]:
-    """Bars at which the close leaps for good, and bars from which it comes straight back."""
+def _other_unit(close: Floats) -> Mask:
+    """Bars between a hundredfold step and the step back; of the two sides the smaller one."""
+    odd = np.zeros(len(close), bool)
     move = np.diff(np.log(close), prepend=np.log(close[:1]))
+    left: int | None = None
+    for at in np.flatnonzero(np.abs(np.abs(move) - UNIT) < UNIT_TOLERANCE):
+        if left is not None and move[left] * move[at] < 0:
+            odd[left:at] = True
+            left = None
+        else:
+            left = int(at)
+    return ~odd if odd.sum() > len(odd) / 2 else odd
+
+
+def _jumps(close: Floats, unit: Mask) -> tuple[Mask, Mask]:
+    """Bars at which the close leaps for good, and bars from which it comes straight back."""
+    move = np.diff(np.log(np.where(unit, np.nan, close)), prepend=np.log(close[:1]))
     leap = np.abs(move) > JUMP
     back = np.zeros(len(move), bool)
     back[:-1] = leap[:-1] & leap[1:] & (np.abs(move[:-1] + move[1:]) < JUMP / 2)
     returned = np.zeros(len(move), bool)
     returned[1:] = back[:-1]
     return leap & ~back & ~returned, back
+
+
+def _whole_ratio(bars: Bars) -> Mask:
+    """Bars that open at a whole multiple, or a whole part, of the close before."""
+    if not len(bars):
+        return np.zeros(0, bool)
+    step = np.abs(np.log(bars.open[1:] / bars.close[:-1]))
+    near: Mask = np.any(np.abs(step[:, None] - RATIOS) < RATIO_TOLERANCE, axis=1)
+    return np.concatenate((np.zeros(1, bool), near))
 
 
 def _straight(bars: Bars) -> Mask:
@@ -82,7 +166,8 @@ def _straight(bars: Bars) -> Mask:
     moves, tolerance = np.diff(columns, axis=1), STEP_TOLERANCE * columns[:, 2:]
     even = np.all(np.abs(np.diff(moves, axis=1)) <= tolerance, axis=0)
     moving = np.all(np.abs(moves[:4, 1:]) > tolerance[:4], axis=0)
-    return _runs(np.concatenate((np.zeros(2, bool), even & moving)), LINE - 2, before=2)
+    least = LINE if bars.has_volume else LINE_WITHOUT_VOLUME
+    return _runs(np.concatenate((np.zeros(2, bool), even & moving)), least - 2, before=2)
 
 
 def _still(bars: Bars) -> Mask:

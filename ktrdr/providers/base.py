@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from ktrdr.errors import Invalid
-from ktrdr.market.bars import COLUMNS, Bars
+from ktrdr.errors import Invalid, Unavailable
+from ktrdr.market.actions import Action
+from ktrdr.market.bars import COLUMNS, Bars, Floats, Times, as_datetime, row_faults
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.registry import Registry
 
 OnProgress = Callable[[str], None]
 """Called with what is being done; what it raises ends the fetch."""
+POLL_SECONDS = 0.05
+"""While it waits, a provider asks this often whether it is to stop."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,13 @@ class Provider(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    needs: ClassVar[tuple[str, str] | None] = None
+    """The package it cannot do without, and the extra of ktrdr that installs it."""
+    remote: ClassVar[bool] = False
+    """Whether each page of bars is a request over the network; then less is asked for before it is stored."""
+
+    _remarks: list[str] = PrivateAttr(default_factory=list)
+
     def reach(self, symbol: str, timeframe: Timeframe, on_progress: OnProgress) -> Reach | None:
         """How far its bars reach; None where it has bars for whatever range it is asked for."""
         raise NotImplementedError
@@ -46,6 +60,19 @@ class Provider(BaseModel):
         """
         raise NotImplementedError
 
+    def origin(self, symbol: str) -> str:
+        """What its bars of a symbol are, where its name does not say it all; one series keeps to one origin."""
+        return ""
+
+    def actions(self, symbol: str) -> tuple[Action, ...]:
+        """The splits and dividends that came with the bars."""
+        return ()
+
+    def remarks(self) -> list[str]:
+        """What users must know of the bars fetched since this was asked last."""
+        told, self._remarks[:] = list(self._remarks), []
+        return told
+
 
 PROVIDERS: Registry[Provider] = Registry("provider", "ktrdr.providers")
 
@@ -53,6 +80,8 @@ PROVIDERS: Registry[Provider] = Registry("provider", "ktrdr.providers")
 def build(name: str, options: Mapping[str, Any]) -> Provider:
     """The provider called `name` with its options, or Invalid that says which option is wrong."""
     cls = PROVIDERS.get(name)
+    if cls.needs:
+        require(name, *cls.needs)
     try:
         return cls(**options)
     except ValidationError as wrong:
@@ -62,9 +91,49 @@ def build(name: str, options: Mapping[str, Any]) -> Provider:
         ) from wrong
 
 
+def require(name: str, package: str, extra: str) -> None:
+    """Unavailable, with what to install, unless a provider's package is there; it is not loaded."""
+    try:
+        found = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise Unavailable(f"provider {name} needs the package {package}, which is not installed", hint=f"pip install 'ktrdr[{extra}]'")
+
+
 def no_bars(symbol: str, timeframe: Timeframe, provider: str) -> Bars:
     """An empty answer."""
     return Bars.checked(symbol, timeframe, [], **{column: [] for column in COLUMNS}, provider=provider)
+
+
+def wait(seconds: float, why: str, on_progress: OnProgress) -> None:
+    """Let time pass and say for how long; whatever the listener raises ends it."""
+    over = time.monotonic() + seconds
+    while (left := over - time.monotonic()) > 0:
+        on_progress(f"{why}; going on in {math.ceil(left)} s")
+        time.sleep(min(left, POLL_SECONDS))
+
+
+def usable(symbol: str, timeframe: Timeframe, time: Times, columns: Mapping[str, Floats], provider: str) -> tuple[Bars, list[str]]:
+    """The rows of an answer that can be bars, in order of time, and what is to be said of those that cannot."""
+    order = np.argsort(time, kind="stable")
+    time, columns = time[order], {name: columns[name][order] for name in COLUMNS}
+    again = np.concatenate((np.zeros(min(len(time), 1), bool), time[1:] == time[:-1]))
+    same = again & np.all([np.concatenate((np.zeros(min(len(time), 1), bool), c[1:] == c[:-1])) for c in columns.values()], axis=0)
+    time, columns, again = time[~same], {name: column[~same] for name, column in columns.items()}, again[~same]
+    unpriced = np.any([np.isnan(columns[name]) for name in COLUMNS[:4]], axis=0)
+    disputed = again | np.concatenate((again[1:], np.zeros(min(len(time), 1), bool)))
+    left_out, remarks = np.zeros(len(time), bool), []
+    for rows, what in [(unpriced, "has no price"), *row_faults(columns), (disputed, "comes twice, with different values")]:
+        new = rows & ~left_out
+        if new.any():
+            first = f"{as_datetime(time[int(np.argmax(new))]):%Y-%m-%d %H:%M}"
+            count = int(new.sum())
+            which = f"the row of {first} was" if count == 1 else f"{count} rows were"
+            remarks.append(f"{symbol} {timeframe}: {which} left out: {'it' if count == 1 else f'each, as that of {first},'} {what}")
+        left_out |= rows
+    kept = {name: column[~left_out] for name, column in columns.items()}
+    return Bars.checked(symbol, timeframe, time[~left_out], **kept, provider=provider), remarks
 
 
 def _complaint(name: str, cls: type[Provider], kind: str, option: str, message: str) -> str:

@@ -80,18 +80,22 @@ class Files(Provider):
         """The file's bars of [start, end)."""
         return self._bars(symbol, timeframe, on_progress).between(start, end)
 
+    def rows(self, timeframe: Timeframe, on_progress: OnProgress) -> tuple[Times, dict[str, Floats]]:
+        """Its rows in their own order, times in UTC; NaT and NaN where something cannot be read."""
+        on_progress(f"reading {self._name}")
+        table = self._table()
+        if not len(table):
+            raise Invalid(f"{self._name} holds no rows")
+        chosen = self._chosen(table.columns)
+        time = self._starts(_joined(table, chosen.pop("time")), timeframe)
+        values = {name: _numbers(table[chosen[name]]) if name in chosen else np.zeros(len(table)) for name in COLUMNS}
+        for price in COLUMNS[:4]:
+            values[price] = values[price] * self.price_factor
+        return time, values
+
     def _bars(self, symbol: str, timeframe: Timeframe, on_progress: OnProgress) -> Bars:
         if (symbol, timeframe) not in self._read:
-            on_progress(f"reading {self._name}")
-            table = self._table()
-            if not len(table):
-                raise Invalid(f"{self._name} holds no rows")
-            chosen = self._chosen(table.columns)
-            time = self._starts(_joined(table, chosen.pop("time")), timeframe)
-            values = {name: _numbers(table[chosen[name]]) if name in chosen else np.zeros(len(table)) for name in COLUMNS}
-            for price in COLUMNS[:4]:
-                values[price] = values[price] * self.price_factor
-            self._read[symbol, timeframe] = self._checked(symbol, timeframe, time, values)
+            self._read[symbol, timeframe] = self._checked(symbol, timeframe, *self.rows(timeframe, on_progress))
         return self._read[symbol, timeframe]
 
     @property

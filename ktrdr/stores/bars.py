@@ -7,22 +7,25 @@ import difflib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from ktrdr.errors import Invalid, NoData
+from ktrdr.market.actions import Action
 from ktrdr.market.bars import Bars, as_datetime
 from ktrdr.market.resample import divides, resample
 from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.sample import FOLDER
+from ktrdr.stores import atomic
 from ktrdr.stores.catalog import Catalog, Extent, Hours, Key, Load, Outcome
 from ktrdr.stores.series import Merged, SeriesFolder, bars_of
 
 BUNDLED = FOLDER / "bars"
 BUNDLED_PROVIDER = "sample"
 SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,19}")
+PAIR = re.compile(r"\A([A-Z0-9]{2,12})/([A-Z0-9]{2,12})\Z")
 PROVIDER = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -39,6 +42,8 @@ class Series:
     bars: int
     bundled: bool = False
     """Whether it comes with the product."""
+    origin: str = ""
+    """What the bars are, where the provider's name does not say it all."""
 
 
 @dataclass(frozen=True)
@@ -121,20 +126,44 @@ class BarStore:
         """What the home holds of one provider's series."""
         return self._extent(self._folder(symbol, timeframe, provider))
 
-    def write(self, bars: Bars) -> Written:
+    def write(self, bars: Bars, origin: str = "") -> Written:
         """Add bars to the home, under the provider that they name.
 
-        Bars that are there already stay; where values differ the new ones win, and `conflicts` counts them.
+        Bars that are there already stay; where values differ the new ones win, and `conflicts` counts them. Invalid, and
+        nothing written, when the bars that are there are of another origin, such as another exchange.
         """
         if not len(bars):
             raise Invalid(f"{bars.symbol} {bars.timeframe}: there are no bars to write")
         folder = self._folder(bars.symbol, bars.timeframe, bars.provider)
         with folder.locked():
+            folder.keep_to(origin)
             merged: Merged = folder.merge(bars)
             first, last, count = folder.extent()
             self.catalog.put(_key(folder), Extent(first, last, count, folder.fingerprint()))
-        series = Series(folder.symbol, folder.timeframe, folder.provider, first, last, count)
+        series = Series(folder.symbol, folder.timeframe, folder.provider, first, last, count, origin=origin)
         return Written(merged.added, merged.unchanged, merged.conflicts, series)
+
+    def check_origin(self, symbol: str, timeframe: Timeframe, provider: str, origin: str) -> None:
+        """Invalid when a provider's stored bars are of another origin than those to come."""
+        folder = self._folder(symbol, timeframe, provider)
+        if folder.years() and folder.origin() != origin:
+            raise folder.of_another_origin(origin)
+
+    def keep_actions(self, symbol: str, provider: str, actions: Iterable[Action]) -> None:
+        """Add splits and dividends to those that are known; the newer figure of a day wins."""
+        known = {(action.day, action.kind): action for action in (*self.actions(symbol, provider), *actions)}
+        if known:
+            rows = [[action.day.isoformat(), action.kind, action.value] for action in sorted(known.values())]
+            atomic.write(self._actions_file(symbol, provider), json.dumps(rows, indent=0).encode())
+
+    def actions(self, symbol: str, provider: str) -> tuple[Action, ...]:
+        """The splits and dividends that a provider told of, oldest first."""
+        file = self._actions_file(symbol, provider)
+        rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+        return tuple(Action(date.fromisoformat(day), kind, value) for day, kind, value in rows)
+
+    def _actions_file(self, symbol: str, provider: str) -> Path:
+        return self.root / provider / canonical(symbol) / "actions.json"
 
     def begin_load(self, symbol: str, timeframe: Timeframe, provider: str, *, start: datetime, end: datetime, hours: Hours) -> int:
         """Note in the ledger of loads that a provider is being asked for [start, end); returns the load's number."""
@@ -163,7 +192,7 @@ class BarStore:
             first, last, count = noted.first, noted.last, noted.bars
         else:
             first, last, count = folder.extent()
-        return Series(folder.symbol, folder.timeframe, folder.provider, first, last, count)
+        return Series(folder.symbol, folder.timeframe, folder.provider, first, last, count, origin=folder.origin())
 
     def _home(self, symbol: str = "*") -> Iterator[Series]:
         for path in sorted(self.root.glob(f"*/{symbol}/*")):
@@ -232,10 +261,13 @@ class BarStore:
 
 
 def canonical(symbol: str) -> str:
-    """A symbol as the store spells it; Invalid if it could not be one."""
-    name = symbol.strip().upper()
+    """A symbol as the store spells it, BTC/USDT as BTCUSDT; Invalid if it could not be one."""
+    name = PAIR.sub(r"\1\2", symbol.strip().upper())
     if not SYMBOL.fullmatch(name):
-        raise Invalid(f"{symbol!r} is not a symbol", hint="1 to 20 letters, digits, '.', '_' or '-', such as EURUSD or BRK.B")
+        raise Invalid(
+            f"{symbol!r} is not a symbol",
+            hint="1 to 20 letters, digits, '.', '_' or '-', such as EURUSD or BRK.B; a pair may be written BTC/USDT",
+        )
     return name
 
 

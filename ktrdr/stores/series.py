@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 YEAR_FILE = re.compile(r"\d{4}\.parquet")
+ORIGIN_FILE = "origin.txt"
 LOCK_SECONDS = 30.0
 """How long to wait for another load of the same series."""
 
@@ -59,6 +60,26 @@ class SeriesFolder:
         """Names, sizes and times of the files: another one when anything changed."""
         stats = ((file.name, file.stat()) for file in self.years())
         return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
+
+    def origin(self) -> str:
+        """What the bars are, where the provider's name does not say it all, such as the exchange."""
+        file = self.path / ORIGIN_FILE
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
+    def keep_to(self, origin: str) -> None:
+        """Invalid unless the bars that are there are of this origin; a folder without bars takes it. The lock must be held."""
+        if self.years() and origin != self.origin():
+            raise self.of_another_origin(origin)
+        if origin != self.origin():
+            atomic.write(self.path / ORIGIN_FILE, origin.encode())
+
+    def of_another_origin(self, origin: str) -> Invalid:
+        """The error of adding bars of one origin to those of another."""
+        held, other = self.origin() or "bars of no named origin", origin or "bars of no named origin"
+        return Invalid(
+            f"{self.symbol} {self.timeframe} of {self.provider} holds {held}, not {other}; one series does not mix them",
+            hint=f"load it with the same options as before, or move its folder away: {self.path}",
+        )
 
     def read(self, start: datetime | None = None, end: datetime | None = None) -> Bars:
         """The bars of [start, end)."""

@@ -306,10 +306,34 @@ def test_bars_can_be_loaded_listed_and_read(api: httpx.Client) -> None:
     assert (len(rows["dates"]), len(rows["ohlcv"][0])) == (5, 5)
     assert good(api.get("/data/range", params={"symbol": "EURUSD", "timeframe": "1h"}))["point_count"] == 74_439
     assert isinstance(good(api.get("/data/gaps", params={"symbol": "EURUSD", "timeframe": "1h", "start_date": "2018-01-01"})), list)
+    checked = good(api.get("/data/check", params={"symbol": "AAPL", "timeframe": "1h"}))
+    assert (checked["bars"], checked["provider"], checked["origin"]) == (40_831, "sample", "")
+    odd = {finding["check"]: finding for finding in checked["findings"]}
+    assert odd["split_like"]["examples"][0].startswith("2000-06-21")
+    assert set(odd["missing"]) == {"check", "count", "first", "examples", "sentence"}
+    assert good(api.get("/data/check", params={"symbol": "TEST", "timeframe": "1h"}))["findings"] == []
+    refused(api.get("/data/check", params={"symbol": "NOTHING", "timeframe": "1h"}), 404, "no_data")
     refused(api.get("/data/NOTHING/1h"), 404, "no_data")
     refused(api.get("/data/EURUSD/1h", params={"start_date": "yesterday"}), 422, "invalid")
     refused(api.get("/data/EURUSD/9z"), 422, "invalid")
     refused(api.get("/data/range"), 422, "validation_error")
+
+
+def test_a_file_can_be_checked_before_it_is_loaded(api: httpx.Client, tmp_path: Path) -> None:
+    rows = [
+        "2020-01-01T00:00Z,1,3,0.5,2,10",
+        "2020-01-01T01:00Z,2,1,1,2.5,11",
+        "2020-01-01T01:00Z,2,3,1,2.5,11",
+        "2020-01-01T03:00Z,2,3,1,2,9",
+    ]
+    (tmp_path / "own.csv").write_text("time,open,high,low,close,volume\n" + "\n".join(rows))
+    asked = {"symbol": "BTC/USDT", "timeframe": "1h", "file": str(tmp_path / "own.csv")}
+    checked = good(api.post("/data/check", json=asked))
+    assert (checked["symbol"], checked["bars"], checked["origin"]) == ("BTCUSDT", 4, asked["file"])
+    assert {finding["check"]: finding["count"] for finding in checked["findings"]} == {"disputed": 2, "high": 1, "missing": 2}
+    assert "BTCUSDT" not in [series["symbol"] for series in good(api.get("/symbols"))]
+    refused(api.post("/data/check", json={**asked, "zne": "UTC"}), 422, "invalid")
+    refused(api.post("/data/check", json={**asked, "file": "/nowhere.csv"}), 404, "not_found")
 
 
 def test_strategies_can_be_listed_shown_checked_and_translated(api: httpx.Client) -> None:

@@ -334,7 +334,7 @@ def test_a_split_in_the_prices_is_a_warning_and_a_note_of_the_cycle(tmp_path):
     prices = {name: getattr(whole, name) * split for name in ("open", "high", "low", "close")}
     workspace.bars.write(Bars.checked("EURUSD", HOUR, whole.time, **prices, volume=whole.volume, provider="synthetic"))
     found = run(workspace, "agent_research", {"brief": "momentum in EURUSD", "designer": "scripted"}).result
-    assert [note for note in found["notes"] if "1 x jump, first on 2015-05-26" in note]
+    assert [note for note in found["notes"] if "1 x split like, first on 2015-05-26" in note]
 
 
 def test_a_child_that_was_cancelled_ends_the_cycle(tmp_path):

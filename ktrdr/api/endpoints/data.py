@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from ktrdr.api.deps import Answer, TheWorkspace
 from ktrdr.errors import Invalid
 from ktrdr.market.bars import COLUMNS, Bars, as_datetime
+from ktrdr.market.checks import Finding, check_series
 from ktrdr.market.gaps import find_gaps
+from ktrdr.market.rows import check_rows
 from ktrdr.market.sessions import asset_class, is_open
 from ktrdr.market.timeframe import Timeframe
+from ktrdr.providers.base import build
+from ktrdr.providers.files import Files
+from ktrdr.stores.bars import canonical
 from ktrdr.strategy.sections import moment
 
 router = APIRouter(tags=["data"])
@@ -32,6 +37,8 @@ class SeriesSummary(BaseModel):
     bars: int
     bundled: bool
     asset_class: str
+    origin: str
+    """What the bars are, where the provider's name does not say it all."""
 
 
 class BarRows(BaseModel):
@@ -65,6 +72,44 @@ class GapSummary(BaseModel):
     reason: str
 
 
+class FindingSummary(BaseModel):
+    """One kind of oddity: how often, where first, and what it may mean."""
+
+    check: str
+    count: int
+    first: datetime | None
+    examples: tuple[str, ...]
+    sentence: str
+
+    @classmethod
+    def of(cls, finding: Finding) -> Self:
+        """What the API shows of a finding."""
+        return cls(
+            check=finding.check, count=finding.count, first=finding.first, examples=finding.examples, sentence=finding.sentence
+        )  # fmt: skip
+
+
+class Quality(BaseModel):
+    """What looks odd in a series; nothing is mended."""
+
+    symbol: str
+    timeframe: str
+    provider: str
+    origin: str
+    bars: int
+    findings: list[FindingSummary]
+
+
+class FileToCheck(BaseModel):
+    """A file of bars that are not loaded yet; options of provider `files` stand beside its name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    symbol: str
+    timeframe: str
+    file: str
+
+
 def when(text: str | None) -> datetime | None:
     """A date of a query, or Invalid."""
     try:
@@ -89,7 +134,7 @@ async def list_symbols(workspace: TheWorkspace) -> Answer[list[SeriesSummary]]:
     return Answer(data=[
         SeriesSummary(
             symbol=s.symbol, timeframe=s.timeframe.name, provider=s.provider, first=s.first, last=s.last, bars=s.bars, bundled=s.bundled,
-            asset_class=asset_class(s.symbol),
+            asset_class=asset_class(s.symbol), origin=s.origin,
         )
         for s in found
     ])  # fmt: skip
@@ -113,6 +158,45 @@ async def data_gaps(
     bars = await asyncio.to_thread(workspace.bars.read, symbol, Timeframe(timeframe), when(start_date), when(end_date))
     found = [gap for gap in find_gaps(bars) if all or gap.reason != "closed"]
     return Answer(data=[GapSummary(start=gap.start, end=gap.end, missing=gap.missing, reason=gap.reason) for gap in found])
+
+
+@router.get("/data/check")
+async def check_data(
+    *, workspace: TheWorkspace, symbol: str, timeframe: str, provider: str | None = None, start_date: str | None = None,
+    end_date: str | None = None,
+) -> Answer[Quality]:  # fmt: skip
+    """Say what looks odd in stored bars, with counts and first examples."""
+
+    def look() -> Quality:
+        size = Timeframe(timeframe)
+        bars = workspace.bars.read(symbol, size, when(start_date), when(end_date), provider)
+        source = bars.provider.partition(" ")[0]
+        stored = workspace.bars.stored(bars.symbol, size, source)
+        found = check_series(bars, workspace.bars.actions(bars.symbol, source), datetime.now(UTC))
+        return Quality(
+            symbol=bars.symbol, timeframe=size.name, provider=bars.provider, origin=stored.origin if stored else "", bars=len(bars),
+            findings=[FindingSummary.of(finding) for finding in found],
+        )  # fmt: skip
+
+    return Answer(data=await asyncio.to_thread(look))
+
+
+@router.post("/data/check")
+async def check_file(body: FileToCheck) -> Answer[Quality]:
+    """Say what is wrong with the rows of a file before it is loaded, with counts and first examples."""
+
+    def look() -> Quality:
+        size, symbol = Timeframe(body.timeframe), canonical(body.symbol)
+        source = build("files", {"file": body.file, **(body.model_extra or {})})
+        assert isinstance(source, Files)
+        time, columns = source.rows(size, lambda _: None)
+        found = check_rows(symbol, size, time, columns, datetime.now(UTC))
+        return Quality(
+            symbol=symbol, timeframe=size.name, provider="files", origin=body.file, bars=len(time),
+            findings=[FindingSummary.of(finding) for finding in found],
+        )  # fmt: skip
+
+    return Answer(data=await asyncio.to_thread(look))
 
 
 @router.get("/data/{symbol}/{timeframe}")

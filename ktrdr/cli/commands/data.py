@@ -22,12 +22,13 @@ Options = Annotated[
 Mode = Annotated[str | None, typer.Option("--mode", "-m", help="tail (newest), backfill (older) or full.", metavar="MODE")]
 TradingHours = Annotated[bool, typer.Option("--trading-hours", help="Only bars within regular trading hours.")]
 Extended = Annotated[bool, typer.Option("--include-extended", help="With --trading-hours: extended hours too.")]
+Size = Annotated[str | None, typer.Argument(help="Bar size, such as 1h; default: the only one.", metavar="[TIMEFRAME]")]
 Rows = Annotated[int, typer.Option("--rows", "-r", help="At most so many, the last ones.", min=1, max=1000)]
 
 
 @app.callback()
 def data() -> None:
-    """Load bars, show them, and say what range there is."""
+    """Load bars, show them, say what range there is and what is odd."""
 
 
 @app.command()
@@ -59,6 +60,19 @@ def show(
         start_date=start, end_date=end, trading_hours=trading_hours or None, include_extended=include_extended or None, limit=rows
     )  # fmt: skip
     tables.show_bars(session, symbol, timeframe, wanted)
+
+
+@app.command()
+def check(
+    ctx: typer.Context, symbol: Symbol, size: Size = None, *, timeframe: TimeframeOption = None, provider: Provider = None,
+    file: File = None, option: Options = None, start: Start = None, end: End = None,
+) -> None:  # fmt: skip
+    """Say what looks odd in the bars of a symbol, or in a file before it is loaded.
+
+    Nothing is mended: splits, other units, filled-in or repeated rows, gaps, a wrong clock are named, with how often and where first.
+    """
+    options = given(provider=provider, start_date=start, end_date=end, **named_values(option or []))
+    tables.show_quality(ctx.obj, symbol, timeframe or size, options, file=str(Path(file).absolute()) if file else None)
 
 
 @app.command("range")

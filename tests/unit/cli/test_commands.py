@@ -457,6 +457,28 @@ def test_bars(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     agrees("bars", shown + screen(api, capsys, "show", "EURUSD") + screen(api, capsys, "show", "EURUSD", "1h", "--json"))
 
 
+ODD: JSON = {"symbol": "AAPL", "timeframe": "1d", "provider": "yahoo", "origin": "AAPL, prices as traded", "bars": 5849, "findings": [
+    {"check": "split_like", "count": 5, "first": "2000-06-21T00:00:00Z", "examples": ["2000-06-21 00:00", "2000-09-29 00:00"],
+     "sentence": "the price steps by a whole ratio"},
+    {"check": "time", "count": 1, "first": None, "examples": [], "sentence": "a row has a time that cannot be read"},
+]}  # fmt: skip
+
+
+def test_what_is_odd_in_bars_and_in_a_file(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.on("GET", "/symbols", Answer(200, {"success": True, "data": [{**SERIES, "symbol": "AAPL", "timeframe": "1d"}]}))
+    api.on("GET", "/data/check", Answer(200, {"success": True, "data": ODD}))
+    api.on("POST", "/data/check", Answer(200, {"success": True, "data": {**ODD, "findings": []}}))
+    shown = screen(api, capsys, "data", "check", "aapl") + screen(api, capsys, "data", "check", "AAPL", "1d", "--json")
+    screen(api, capsys, "data", "check", "AAPL", "-t", "1h", "--provider", "yahoo", "--start", "2018-01-01")
+    assert [request.query for request in api.heard("GET", "/data/check")] == [
+        {"symbol": "AAPL", "timeframe": "1d"}, {"symbol": "AAPL", "timeframe": "1d"},
+        {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "start_date": "2018-01-01"},
+    ]  # fmt: skip
+    agrees("data_check", shown + screen(api, capsys, "data", "check", "AAPL", "1h", "--file", "/data/a.csv", "--option", "zone=UTC"))
+    body = {"symbol": "AAPL", "timeframe": "1h", "file": "/data/a.csv", "zone": "UTC"}
+    assert [request.body for request in api.heard("POST", "/data/check")] == [body]
+
+
 def test_the_features_of_a_strategy(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"feature_id": "1h_rsi_state_low", "timeframe": "1h", "fuzzy_set": "rsi_state", "membership": "low", "indicator": "rsi_14"},
             {"feature_id": "1h_roc", "timeframe": "1h", "fuzzy_set": None, "membership": None, "indicator": "roc"}]  # fmt: skip

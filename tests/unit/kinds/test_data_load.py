@@ -11,7 +11,7 @@ import pytest
 
 from ktrdr.errors import Invalid, NoData, NotFound, Unavailable
 from ktrdr.kinds.base import Workspace
-from ktrdr.kinds.data_load import DataLoad, years
+from ktrdr.kinds.data_load import DataLoad, parts
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Cancelled, Job
@@ -159,8 +159,8 @@ def test_odd_bars_are_stored_and_warned_of(workspace: Workspace):
     listener = Listener()
     run(workspace, listener, symbol="AAPL", timeframe="1h", start_date="2014-01-01", end_date="2015-01-01")
     assert listener.warnings == [
-        "the bar of 2014-06-09 13:00: the close halves or grows by half from one bar to the next: "
-        "a split in unadjusted prices, or a change of unit"
+        "the bar of 2014-06-09 13:00: the price steps by a whole ratio, as at a split, and no split is known: "
+        "unadjusted prices, or a real move"
     ]
 
 
@@ -338,6 +338,13 @@ def test_it_shows_its_parameters_with_the_providers_own(workspace: Workspace):
 def test_a_range_is_cut_at_every_new_year():
     start, end = datetime(2012, 6, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)
     edge = datetime(2013, 1, 1, tzinfo=UTC)
-    assert years(start, end, newest_first=False) == [(start, edge), (edge, end)]
-    assert years(start, end, newest_first=True) == [(edge, end), (start, edge)]
-    assert years(start, start, newest_first=False) == []
+    assert parts(start, end, newest_first=False) == [(start, edge), (edge, end)]
+    assert parts(start, end, newest_first=True) == [(edge, end), (start, edge)]
+    assert parts(start, start, newest_first=False) == []
+
+
+def test_minutes_of_a_remote_provider_are_cut_at_every_new_month():
+    start, end = datetime(2012, 11, 20, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC)
+    edge = datetime(2012, 12, 1, tzinfo=UTC)
+    assert parts(start, end, newest_first=False, monthly=True) == [(start, edge), (edge, end)]
+    assert parts(start, end, newest_first=True, monthly=True) == [(edge, end), (start, edge)]

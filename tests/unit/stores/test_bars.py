@@ -3,16 +3,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ktrdr.errors import Invalid, NoData, Unavailable
+from ktrdr.market.actions import Action
 from ktrdr.market.bars import COLUMNS, Bars
 from ktrdr.market.timeframe import Timeframe
-from ktrdr.stores.bars import BUNDLED, BarStore, Series, bundled_series
+from ktrdr.stores.bars import BUNDLED, BarStore, Series, bundled_series, canonical
 from ktrdr.stores.catalog import Outcome
 
 HOUR, FOUR, DAY = Timeframe("1h"), Timeframe("4h"), Timeframe("1d")
@@ -244,3 +245,43 @@ def test_the_bundled_bars_keep_their_licence_beside_them() -> None:
     assert "QuantConnect" in notice
     assert all(file.name in notice for file in BUNDLED.glob("*.parquet"))
     assert "Apache License" in (BUNDLED.parent / "LICENSE.Apache-2.0").read_text(encoding="utf-8")
+
+
+def test_a_series_keeps_to_one_origin(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars(count=10), origin="binance spot")
+    assert store.find("BTCUSDT", HOUR).origin == "binance spot"
+    before = store.read("BTCUSDT", HOUR).digest()
+    for other in ("kraken spot", ""):
+        with pytest.raises(Invalid, match="BTCUSDT 1h of files holds binance spot, not") as failure:
+            store.write(make_bars(count=20), origin=other)
+        assert str(store.root) in (failure.value.hint or "")
+        with pytest.raises(Invalid, match="holds binance spot"):
+            store.check_origin("BTCUSDT", HOUR, "files", other)
+    assert store.read("BTCUSDT", HOUR).digest() == before
+    store.check_origin("BTCUSDT", HOUR, "files", "binance spot")
+    store.check_origin("ETHUSDT", HOUR, "files", "kraken spot")
+    assert store.write(make_bars(count=20), origin="binance spot").added == 10
+
+
+def test_bars_of_no_named_origin_are_not_mixed_with_others(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars())
+    with pytest.raises(Invalid, match="holds bars of no named origin, not kraken spot"):
+        store.write(make_bars(), origin="kraken spot")
+
+
+def test_splits_and_dividends_stand_beside_the_bars_and_are_never_lost(store: BarStore, make_bars: MakeBars) -> None:
+    split, dividend = Action(date(2020, 8, 31), "split", 4.0), Action(date(2020, 11, 6), "dividend", 0.205)
+    assert store.actions("AAPL", "yahoo") == ()
+    store.keep_actions("AAPL", "yahoo", [dividend, split])
+    store.keep_actions("AAPL", "yahoo", [])
+    store.keep_actions("aapl", "yahoo", [Action(date(2020, 11, 6), "dividend", 0.82)])
+    assert store.actions("AAPL", "yahoo") == (split, Action(date(2020, 11, 6), "dividend", 0.82))
+    store.write(make_bars(symbol="AAPL", provider="yahoo"))
+    assert [s.provider for s in store.series() if s.symbol == "AAPL" and not s.bundled] == ["yahoo"]
+
+
+def test_a_pair_may_be_written_with_a_slash() -> None:
+    assert [canonical(symbol) for symbol in ("btc/usdt", "EUR/USD", "BRK.B")] == ["BTCUSDT", "EURUSD", "BRK.B"]
+    for wrong in ("../x", "A/B", "BTC/", "BTC/USDT/X", "/USD"):
+        with pytest.raises(Invalid, match="is not a symbol"):
+            canonical(wrong)
