@@ -38,7 +38,7 @@ def _silent(strategy: Strategy, features: Features) -> Iterator[Problem]:
     for entry in strategy.nn_inputs:
         for timeframe in strategy.timeframes_of(entry):
             fuzzy_set = strategy.fuzzy_sets[entry.fuzzy_set] if entry.fuzzy_set else None
-            width = len(fuzzy_set.memberships) if fuzzy_set else 1
+            width = len(fuzzy_set.words) if fuzzy_set else 1
             block = known[:, column : column + width]
             column += width
             dead = float(np.mean(np.all(block == 0, axis=1))) if fuzzy_set else float(np.ptp(block) == 0)

@@ -42,8 +42,8 @@ def who_designs(operation: Operation, *, key: bool) -> list[str]:
     if operation.metadata.get("designer") != "offline":
         return []
     if key:
-        return ["  ANTHROPIC_API_KEY is set here, but not where the backend runs: `ktrdr down`, then again."]
-    return ["  No key is set, so a search on this machine designs. With ANTHROPIC_API_KEY set, Claude does."]
+        return ["  The backend does not have your ANTHROPIC_API_KEY: ktrdr down, then again."]
+    return ["  No key is set: a search designs. Set ANTHROPIC_API_KEY and Claude does."]
 
 
 def resumed(operation: Operation) -> list[str]:

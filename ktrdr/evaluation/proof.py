@@ -34,7 +34,7 @@ from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.model import Model
 from ktrdr.models.predict import softmax
 from ktrdr.strategy.decisions import decide
-from ktrdr.strategy.features import Features, Scaling, compute_features, fit_scaling
+from ktrdr.strategy.features import Features, Fitted, compute_features, fit_scaling, numbers_of
 from ktrdr.strategy.spec import Strategy
 from ktrdr.training.windows import Samples, build_samples
 
@@ -59,7 +59,7 @@ class Pipeline:
     seen: Strategy
     """Whose features the network reads."""
     predict: Predict
-    scaling: dict[str, Scaling]
+    scaling: dict[str, Fitted]
     costs: Costs
     capital: float = CAPITAL
 
@@ -95,7 +95,7 @@ def trained(model: Model, strategy: Strategy, costs: Costs, capital: float) -> P
     return Pipeline(strategy, model.strategy, model.predict, model.scaling, costs, capital)
 
 
-def arbitrary(strategy: Strategy, scaling: dict[str, Scaling], costs: Costs, seed: int = SEED) -> Pipeline:
+def arbitrary(strategy: Strategy, scaling: dict[str, Fitted], costs: Costs, seed: int = SEED) -> Pipeline:
     """A strategy before its training: in place of the network stands an arbitrary function of each row.
 
     It answers to the least change of any feature, so it trades often, and where it differs something else did before.
@@ -235,7 +235,7 @@ def least_history(strategy: Strategy, tape: Tape, features: Features) -> NDArray
             row = first_known(column)
             known = row < len(column)
             at = int(np.searchsorted(base.known_at, part[timeframe].known_at[row])) if known else len(part[base.timeframe])
-            found += [at] * (len(words.memberships) if words else 1)
+            found += [at] * (len(words.words) if words else 1)
     return np.array(found, dtype=np.int64)
 
 
@@ -252,16 +252,15 @@ def check_split(strategy: Strategy, samples: Samples, bars: Bars, end: datetime)
 
 
 def check_scaling(strategy: Strategy, samples: Samples, tape: Tape, seed: int = SEED) -> Check:
-    """What raw inputs are scaled by comes from the training rows alone, and stays the same with another future."""
+    """What raw inputs are scaled by, and the words of partitions, come from the training rows alone, whatever the future is."""
     base = tape[strategy.base_timeframe]
     learned = np.isin(base.time, samples.train.time)
-    names = tuple(f"{which} of {name}" for name in samples.scaling for which in ("offset", "scale"))
+    given = numbers_of(samples.scaling)
 
     def fit(part: Tape) -> Floats:
-        found = fit_scaling(strategy, compute_features(strategy, part), learned)
-        return np.array([value for how in found.values() for value in (how.offset, how.scale)])
+        return np.array(list(numbers_of(fit_scaling(strategy, compute_features(strategy, part), learned)).values()))
 
-    used = np.array([value for how in samples.scaling.values() for value in (how.offset, how.scale)])
+    used, names = np.array(list(given.values())), tuple(given)
     row = int(np.flatnonzero(learned)[-1])
     found = check_fit("scaling", fit, tape, base.timeframe, row, seed=seed, columns=names)
     if found.passed and not np.array_equal(fit(tape), used):

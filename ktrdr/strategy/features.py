@@ -43,6 +43,17 @@ Fitted = Scaling | Membership
 """How an input is made of the value of its indicator, found in the training slice: a raw input is scaled, a word gets its shape."""
 
 
+def numbers_of(fitted: Mapping[str, Fitted]) -> dict[str, float]:
+    """Every number that was found in the training slice, by what it is."""
+    found: dict[str, float] = {}
+    for name, how in fitted.items():
+        if isinstance(how, Membership):
+            found |= {f"corner {place} of {name}": number for place, number in enumerate(how.parameters, start=1)}
+        else:
+            found |= {f"offset of {name}": how.offset, f"scale of {name}": how.scale}
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Features:
     """The inputs of the network, one row per base bar."""

@@ -128,7 +128,7 @@ def test_an_unknown_model_and_a_missing_key(user: User, wire: Wire) -> None:
     user.run("down")
     assert "ANTHROPIC_API_KEY is not set" in user.run("research", GOAL, "--model", "opus", code=1).stderr
     begun = user.run("research", GOAL)
-    assert "No key is set, so a search on this machine designs." in begun.stdout
+    assert "No key is set: a search designs." in begun.stdout
     user.run("agent", "cancel")
 
 
