@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ktrdr.models.predict import Architecture, Singles
 from ktrdr.models.scores import History
 from ktrdr.strategy.spec import Strategy
 from ktrdr.training.descent import Descent
-from ktrdr.training.networks import Criterion, class_weights_of, forward, initial_weights
+from ktrdr.training.networks import Criterion, class_weights_of, forward, initial_weights, shape_of
 from ktrdr.training.state import BatchPosition, Course, EpochFigures, FitState
 from ktrdr.training.windows import Samples, Slice
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 THREADS = 1
+SEQUENCES = 1024
+"""Looked at together when nothing is learned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,18 +95,23 @@ def deterministic() -> Iterator[None]:
         torch.use_deterministic_algorithms(strict)
 
 
+class _Tensors(NamedTuple):
+    values: Tensor
+    targets: Tensor
+    ends: Tensor
+
+
 class _Learner:
     """The tensors of one training."""
 
     def __init__(self, samples: Samples, strategy: Strategy) -> None:
         import torch
 
-        shape = strategy.model.architecture
-        self.training, self.dropout = strategy.training, shape.dropout
+        self.training, self.dropout = strategy.training, strategy.model.architecture.dropout
         classes = 3 if samples.task == "classification" else 1
-        self.architecture = Architecture(
-            inputs=len(samples.feature_ids), hidden=shape.hidden_layers, outputs=classes, activation=shape.activation
-        )
+        self.architecture = shape_of(strategy.model, inputs=len(samples.feature_ids), outputs=classes)
+        self.alone = self.architecture.sequence_length == 1
+        self.back = torch.arange(1 - self.architecture.sequence_length, 1)
         seen = f"{strategy.content_hash} {samples.digest()}"
         self.fingerprint = hashlib.sha256(seen.encode()).hexdigest()
         self.scale = 1.0
@@ -116,11 +123,11 @@ class _Learner:
         self.criterion = Criterion(self.training, weights, self.scale)
         self.train, self.validation = self._tensors(samples.train), self._tensors(samples.validation)
 
-    def _tensors(self, rows: Slice) -> tuple[Tensor, Tensor]:
+    def _tensors(self, rows: Slice) -> _Tensors:
         import torch
 
         targets = rows.targets if rows.targets.dtype == np.int64 else (rows.targets / self.scale).astype(np.float32)
-        return torch.from_numpy(np.ascontiguousarray(rows.values)), torch.from_numpy(np.ascontiguousarray(targets))
+        return _Tensors(*(torch.from_numpy(np.ascontiguousarray(array)) for array in (rows.values, targets, rows.ends)))
 
     def begin(self) -> FitState:
         """The state before the first epoch."""
@@ -130,7 +137,7 @@ class _Learner:
         if not np.isfinite(initial):
             raise Invalid("some features are too large for a network", hint="give raw_indicator inputs `normalization: zscore`")
         if self.criterion.class_weights is None:  # a forecast is measured against forecasting zero
-            targets = self.train[1]
+            targets = self.train.targets
             initial = self.criterion.judge(targets.new_zeros(len(targets), 1), targets).loss.item() / len(targets)
         course = Course(learning_rate=self.training.learning_rate, initial_loss=initial)
         return FitState(course, weights, weights, {}, self.fingerprint)
@@ -145,14 +152,16 @@ class _Learner:
         import torch
 
         random, training = _generator(self.training.seed, course.epochs_run), self.training
-        order = torch.randperm(len(self.train[1]), generator=random)
-        x, y = self.train[0][order], self.train[1][order]
+        order = torch.randperm(len(self.train.targets), generator=random)
+        y, ends = self.train.targets[order], self.train.ends[order]
+        x = self._read(self.train, ends) if self.alone else None  # all sequences at once would take too much memory
         batches = -(-len(y) // training.batch_size)
         loss, hits = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
         for batch in range(batches):
             on_batch(BatchPosition(course.epochs_run + 1, training.epochs, batch + 1, batches))
             rows = slice(batch * training.batch_size, (batch + 1) * training.batch_size)
-            outputs = forward(self.descent.tensors, self.architecture, x[rows], self.dropout, random)
+            read = self._read(self.train, ends[rows]) if x is None else x[rows]
+            outputs = forward(self.descent.tensors, self.architecture, read, self.dropout, random)
             judged = self.criterion.judge(outputs, y[rows])
             self.descent.step(judged.objective, course.learning_rate, course.epochs_run * batches + batch + 1)
             loss += judged.loss
@@ -168,16 +177,25 @@ class _Learner:
 
     def in_returns(self, weights: dict[str, Singles]) -> dict[str, Singles]:
         """The weights with the scale of the targets put into the last layer."""
-        last = f"layers.{len(self.architecture.hidden)}."
+        last = f"{self.architecture.last}."
         return {name: array * np.float32(self.scale) if name.startswith(last) else array for name, array in weights.items()}
 
-    def _evaluate(self, rows: tuple[Tensor, Tensor]) -> tuple[float, float]:
+    def _read(self, rows: _Tensors, ends: Tensor) -> Tensor:
+        """The rows of an mlp, or the sequences that end with them."""
+        return rows.values[ends] if self.alone else rows.values[ends[:, None] + self.back]
+
+    def _evaluate(self, rows: _Tensors) -> tuple[float, float]:
         """Loss and accuracy, without dropout."""
         import torch
 
+        at_once = len(rows.ends) if self.alone else SEQUENCES
         with torch.no_grad():
-            judged = self.criterion.judge(forward(self.descent.tensors, self.architecture, rows[0]), rows[1])
-        return judged.loss.item() / len(rows[1]), judged.hits.item() / len(rows[1])
+            parts = [
+                self.criterion.judge(forward(self.descent.tensors, self.architecture, self._read(rows, ends)), targets)
+                for ends, targets in zip(torch.split(rows.ends, at_once), torch.split(rows.targets, at_once), strict=True)
+            ]
+        loss, hits = (sum(part.item() for part in column) for column in zip(*((p.loss, p.hits) for p in parts), strict=True))
+        return loss / len(rows.ends), hits / len(rows.ends)
 
 
 def _generator(seed: int, epoch: int) -> Generator:
