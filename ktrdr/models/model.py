@@ -53,6 +53,8 @@ class TrainingRecord(Part):
     threads: int
     cpu: str
     """What torch found in the processor; other processors may give other last bits."""
+    gpu: str | None = None
+    """The GPU that the training ended on, if one; the weights are those of any device."""
     epochs_run: int
     best_epoch: int
     """The epoch whose weights are kept: lowest validation loss, from 1."""

@@ -48,15 +48,15 @@ class Fitted:
 
 def fit(
     samples: Samples, strategy: Strategy, *, on_batch: Callable[[BatchPosition], None], on_epoch: Callable[[FitState], None],
-    resume: FitState | None = None,
+    resume: FitState | None = None, device: str = "cpu",
 ) -> Fitted:  # fmt: skip
-    """Train the strategy's network.
+    """Train the strategy's network on a device that torch knows.
 
     `on_batch` is called before each batch and `on_epoch` after each epoch with the state to go on from; what they raise
     ends the training. Raises Invalid where the loss is no longer a number.
     """
     with deterministic():
-        learner = _Learner(samples, strategy)
+        learner = _Learner(samples, strategy, device)
         state = resume or learner.begin()
         state.must_fit(learner.fingerprint)
         learner.take_up(state)
@@ -66,7 +66,7 @@ def fit(
             course = state.course.after(figures, training.lr_scheduler, training.early_stopping)
             weights = learner.descent.weights()
             best = weights if course.best_epoch == course.epochs_run else state.best
-            state = FitState(course, weights, best, learner.descent.memory(), learner.fingerprint)
+            state = FitState(course, weights, best, learner.descent.memory(), learner.fingerprint, device)
             on_epoch(state)
     course = state.course
     return Fitted(
@@ -104,20 +104,21 @@ class _Tensors(NamedTuple):
 class _Learner:
     """The tensors of one training."""
 
-    def __init__(self, samples: Samples, strategy: Strategy) -> None:
+    def __init__(self, samples: Samples, strategy: Strategy, device: str) -> None:
         import torch
 
+        self.device = device
         self.training, self.dropout = strategy.training, strategy.model.architecture.dropout
         classes = 3 if samples.task == "classification" else 1
         self.architecture = shape_of(strategy.model, inputs=len(samples.feature_ids), outputs=classes)
         self.alone = self.architecture.sequence_length == 1
-        self.back = torch.arange(1 - self.architecture.sequence_length, 1)
+        self.back = torch.arange(1 - self.architecture.sequence_length, 1, device=device)
         seen = f"{strategy.content_hash} {samples.digest()}"
         self.fingerprint = hashlib.sha256(seen.encode()).hexdigest()
         self.scale = 1.0
         weights = None
         if samples.task == "classification":
-            weights = torch.from_numpy(class_weights_of(samples.train.targets, classes))
+            weights = torch.from_numpy(class_weights_of(samples.train.targets, classes)).to(device)
         else:
             self.scale = float(np.sqrt(np.mean(samples.train.targets**2))) or 1.0
         self.criterion = Criterion(self.training, weights, self.scale)
@@ -127,12 +128,12 @@ class _Learner:
         import torch
 
         targets = rows.targets if rows.targets.dtype == np.int64 else (rows.targets / self.scale).astype(np.float32)
-        return _Tensors(*(torch.from_numpy(np.ascontiguousarray(array)) for array in (rows.values, targets, rows.ends)))
+        return _Tensors(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in (rows.values, targets, rows.ends)))
 
     def begin(self) -> FitState:
         """The state before the first epoch."""
         weights = initial_weights(self.architecture, self.training.seed)
-        self.descent = Descent(self.training, weights, {})
+        self.descent = Descent(self.training, weights, {}, self.device)
         initial, _ = self._evaluate(self.train)
         if not np.isfinite(initial):
             raise Invalid("some features are too large for a network", hint="give raw_indicator inputs `normalization: zscore`")
@@ -140,23 +141,23 @@ class _Learner:
             targets = self.train.targets
             initial = self.criterion.judge(targets.new_zeros(len(targets), 1), targets).loss.item() / len(targets)
         course = Course(learning_rate=self.training.learning_rate, initial_loss=initial)
-        return FitState(course, weights, weights, {}, self.fingerprint)
+        return FitState(course, weights, weights, {}, self.fingerprint, self.device)
 
     def take_up(self, state: FitState) -> None:
         """Put a state's weights and optimizer in place; the order of the layers is the architecture's, not the file's."""
         weights = {name: state.weights[name] for name in self.architecture.shapes()}
-        self.descent = Descent(self.training, weights, state.optimizer)
+        self.descent = Descent(self.training, weights, state.optimizer, self.device)
 
     def epoch(self, course: Course, on_batch: Callable[[BatchPosition], None]) -> EpochFigures:
         """Pass once over the training rows, then look at the validation rows."""
         import torch
 
-        random, training = _generator(self.training.seed, course.epochs_run), self.training
-        order = torch.randperm(len(self.train.targets), generator=random)
+        random, training = _generator(self.training.seed, course.epochs_run, self.device), self.training
+        order = torch.randperm(len(self.train.targets), generator=random, device=self.device)
         y, ends = self.train.targets[order], self.train.ends[order]
         x = self._read(self.train, ends) if self.alone else None  # all sequences at once would take too much memory
         batches = -(-len(y) // training.batch_size)
-        loss, hits = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
+        loss, hits = (torch.zeros((), dtype=kind, device=self.device) for kind in (torch.float64, torch.int64))
         for batch in range(batches):
             on_batch(BatchPosition(course.epochs_run + 1, training.epochs, batch + 1, batches))
             rows = slice(batch * training.batch_size, (batch + 1) * training.batch_size)
@@ -198,7 +199,7 @@ class _Learner:
         return loss / len(rows.ends), hits / len(rows.ends)
 
 
-def _generator(seed: int, epoch: int) -> Generator:
+def _generator(seed: int, epoch: int, device: str) -> Generator:
     import torch
 
-    return torch.Generator().manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1))
+    return torch.Generator(device).manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1))
