@@ -41,6 +41,8 @@ class Settings(BaseModel):
     api_url: str | None = Field(None, description="A backend to talk to; naming one turns auto-start off.")
     light_slots: int = Field(4, ge=1, description="Light operations (data, design, assessment) at once.")
     torch_slots: int = Field(default_factory=default_cpu_slots, ge=1, description="Trainings and backtests at once.")
+    gpus: int | None = Field(None, ge=0, description="GPUs that trainings may have; default: those nvidia-smi lists; 0: none.")
+    gpu_wait_seconds: float = Field(10.0, ge=0, description="While all GPUs are busy a training waits so long before it takes a CPU.")
     running_limits: dict[str, int] = Field(default_factory=dict, description='Most running at once of a type, such as {"training": 1}.')
     running_limit: int | None = Field(None, ge=1, description="Most running at once of all types together.")
     runner_memory_mb: int | None = Field(None, ge=64, description="Memory one runner may take; more ends it as out of memory.")

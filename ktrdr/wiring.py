@@ -12,6 +12,7 @@ from typing import Any
 
 from ktrdr.agents.budget import Cost, Limits
 from ktrdr.kinds.base import Workspace
+from ktrdr.operations.devices import gpus_here
 from ktrdr.operations.dispatch import Dispatcher
 from ktrdr.operations.events import Hub
 from ktrdr.operations.guardian import Doors
@@ -52,7 +53,7 @@ def runner_environment(settings: Settings) -> dict[str, str]:
     """What runner processes find in their environment: these settings, caches in the home, one thread each."""
     values = settings.model_dump(mode="json", exclude={"token"}, exclude_none=True)
     given = {f"KTRDR_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
-    own = {"NUMBA_CACHE_DIR": str(settings.folder("cache")), **dict.fromkeys(ONE_THREAD, "1")}
+    own = {"NUMBA_CACHE_DIR": str(settings.folder("cache")), "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **dict.fromkeys(ONE_THREAD, "1")}
     inherited = {name: value for name, value in os.environ.items() if name != "KTRDR_TOKEN"}
     return {**inherited, **given, **own}
 
@@ -100,7 +101,8 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     slots = {"light": settings.light_slots, "torch": settings.torch_slots}
     start = launcher or suitable_launcher(runner_environment(settings))
     idle = 60 * settings.preload_minutes
-    engine = LocalEngine(slots, start, doors, lambda: dispatcher.wake(), idle_seconds=idle)  # noqa: PLW0108  (it is made below)
+    gpus = await asyncio.to_thread(gpus_here, settings.gpus)
+    engine = LocalEngine(slots, start, doors, lambda: dispatcher.wake(), gpus=gpus, idle_seconds=idle)  # noqa: PLW0108  (it is made below)
     dispatcher = Dispatcher(store, engine, hub, settings)
     operations = OperationsService(store, engine, dispatcher, hub, workspace=ports, figures=figures)
     housekeeping: asyncio.Task[None] | None = None

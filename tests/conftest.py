@@ -18,11 +18,13 @@ PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test has a home and a trial ledger of its own, port 0 and no provider key."""
+    """Each test has a home and a trial ledger of its own, port 0, no GPU and no provider key."""
     home = tmp_path / "home"
     monkeypatch.setenv("KTRDR_HOME", str(home))
     monkeypatch.setenv("KTRDR_LEDGER", str(tmp_path / "trials.sqlite"))
     monkeypatch.setenv("KTRDR_PORT", "0")
+    monkeypatch.setenv("KTRDR_GPUS", "0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     for name in ("KTRDR_API_URL", "KTRDR_TOKEN", *PROVIDER_KEYS):
         monkeypatch.delenv(name, raising=False)
     return home

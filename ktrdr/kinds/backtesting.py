@@ -163,7 +163,7 @@ def decisions(model: Model, strategy: Strategy, bars: dict[Timeframe, Bars], dat
             hint=load_command(base.symbol, base.timeframe, *dates),
         )
     features = compute_features(model.strategy, bars, model.scaling)
-    return tested, features, decide(model.predict(features)[first:], strategy, tested.time)
+    return tested, features, decide(model.predict(features, first)[first:], strategy, tested.time)
 
 
 def overlaps(model: Model, symbol: str, dates: Range) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from ktrdr.operations.job import Job
+from ktrdr.operations.model import Needs
 from ktrdr.registry import Registry
 from ktrdr.settings import Settings
 
@@ -44,6 +45,7 @@ class Kind(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     profile: ClassVar[Profile] = "light"
+    needs: ClassVar[Needs] = "cpu"
 
     def prepare(self, workspace: Workspace) -> Self:
         """Check the parameters against what is there and resolve names, before the row is written.

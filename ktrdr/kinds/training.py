@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -11,6 +12,7 @@ from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
 from ktrdr.kinds.given import Saver, given_range, given_strategy, read_bars, require_bars, warn_of_bars, written
 from ktrdr.models.model import Model
 from ktrdr.operations.job import Drained, Job
+from ktrdr.operations.model import Needs
 from ktrdr.stores.models import SavedModel
 from ktrdr.strategy.load import load_strategy
 from ktrdr.training.run import learn
@@ -26,6 +28,7 @@ class Training(Kind):
     """Train a strategy's network on bars."""
 
     profile: ClassVar[Profile] = "torch"
+    needs: ClassVar[Needs] = "gpu"
 
     strategy_name: str | None = None
     strategy: str | None = None
@@ -82,9 +85,14 @@ class Training(Kind):
             warn_of_bars(job, bars[symbol][strategy.base_timeframe], (start, end))
         job.report(0, "Computing features and labels")
         samples = build_samples(strategy, bars, start, end)
-        course = Course(job, Saver(job, workspace))
+        device, resumed = device_given(job), self._resumed(job, workspace)
+        if resumed and resumed.device != device:
+            job.warn(
+                f"it began on {resumed.device} and is continued on {device}: its last digits may differ from those of a run on one of them"
+            )
+        course = Course(job, Saver(job, workspace), usage_of(device))
         try:
-            model = learn(samples, strategy, course.on_batch, course.on_epoch, self._resumed(job, workspace))
+            model = learn(samples, strategy, course.on_batch, course.on_epoch, resumed, device)
         except Drained:
             course.saver.flush()
             raise
@@ -107,6 +115,8 @@ class Course:
 
     job: Job
     saver: Saver
+    usage: JSON
+    """The device, as progress shows it."""
     metrics: JSON | None = None
     """Of the last whole epoch."""
     epochs: int = 0
@@ -128,8 +138,26 @@ class Course:
 
     def shown(self, epoch: int) -> JSON:
         """The context of a progress report."""
-        known = {"epoch_index": epoch, "total_epochs": self.epochs, "resource_usage": {"gpu_used": False}}
+        known = {"epoch_index": epoch, "total_epochs": self.epochs, "resource_usage": self.usage}
         return known | ({"epoch_metrics": self.metrics} if self.metrics else {})
+
+
+def device_given(job: Job) -> str:
+    """The GPU that this process may use, else the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if given := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        job.warn(f"it was given the GPU {given}, but torch {torch.__version__} sees none and trains on the CPU; KTRDR_GPUS=0 gives none")
+    return "cpu"
+
+
+def usage_of(device: str) -> JSON:
+    """What progress says about a device."""
+    import torch
+
+    return {"gpu_used": False} if device == "cpu" else {"gpu_used": True, "gpu_name": torch.cuda.get_device_name(device)}
 
 
 def record_trial(job: Job, model: Model) -> None:

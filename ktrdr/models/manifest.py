@@ -83,7 +83,7 @@ def load(folder: Path) -> Model:
     manifest = read_manifest(folder)
     try:
         files = {name: _verified(folder / name, entry["sha256"]) for name, entry in manifest["files"].items()}
-        architecture = Architecture.model_validate(manifest["architecture"])
+        architecture: Architecture = TypeAdapter(Architecture).validate_python(manifest["architecture"])
         weights = load_arrays(files[WEIGHTS_FILE])
         written = manifest["strategy"]
         _same(written["sha256"], _sha256(written["text"].encode()), folder / MANIFEST_FILE, "the strategy's text")

@@ -13,7 +13,7 @@ from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.predict import Architecture, Floats, Weights, outputs_of, softmax
 from ktrdr.models.scores import Part, Scores
-from ktrdr.strategy.features import Features, Fitted, compute_features
+from ktrdr.strategy.features import Features, Fitted, compute_features, unbroken
 from ktrdr.strategy.spec import Strategy
 
 JSON = dict[str, Any]
@@ -53,6 +53,8 @@ class TrainingRecord(Part):
     threads: int
     cpu: str
     """What torch found in the processor; other processors may give other last bits."""
+    gpu: str | None = None
+    """The GPU that the training ended on, if one; the weights are those of any device."""
     epochs_run: int
     best_epoch: int
     """The epoch whose weights are kept: lowest validation loss, from 1."""
@@ -82,16 +84,18 @@ class Model:
         """The inputs of every base bar, scaled as in training."""
         return compute_features(self.strategy, bars, self.scaling)
 
-    def predict(self, features: Features) -> Floats:
+    def predict(self, features: Features, first: int = 0) -> Floats:
         """(n, 3) probabilities of buy, hold and sell, or (n, 1) forecast returns; NaN where a feature is not known.
 
-        Takes what `features` gives. Raises Invalid, naming the first difference, where the inputs are not the model's own.
+        Takes what `features` gives, and answers from row `first` on; a network that reads sequences has no answer where a row
+        of its sequence is not known either. Raises Invalid, naming the first difference, where the inputs are not the model's own.
         """
         check_features(self.feature_ids, features.ids)
-        known = features.known
-        answers = np.full((len(known), self.architecture.outputs), np.nan)
-        outputs = outputs_of(self.architecture, self.weights, features.values[known])
-        answers[known] = softmax(outputs) if self.strategy.task == "classification" else outputs
+        rows = unbroken(features.known, features.time, self.strategy.base_timeframe)
+        ends = np.flatnonzero(rows[first:] >= self.architecture.sequence_length) + first
+        answers = np.full((len(rows), self.architecture.outputs), np.nan)
+        outputs = outputs_of(self.architecture, self.weights, features.values, ends)
+        answers[ends] = softmax(outputs) if self.strategy.task == "classification" else outputs
         return answers
 
 

@@ -12,6 +12,7 @@ from ktrdr.errors import LostOwnership, Unavailable
 from ktrdr.log import logger
 from ktrdr.operations.engine import Engine
 from ktrdr.operations.events import Hub
+from ktrdr.operations.model import GPU
 from ktrdr.operations.store import Store
 from ktrdr.settings import Settings
 
@@ -82,11 +83,13 @@ class Dispatcher:
         if not await self._lead.held():
             return
         room = self._settings.running_limit - len(self._engine.running()) if self._settings.running_limit else None
-        for profile, free in self._engine.capacity().items():
+        capacity = self._engine.capacity()
+        gpu_wait = timedelta(seconds=self._settings.gpu_wait_seconds if GPU in capacity else 0)
+        for place, free in capacity.items():
             most = free if room is None else min(free, room)
             if most <= 0:
                 continue
-            for claim in await self._store.claim(profile, most, self._lease, self._owner, self._settings.running_limits):
+            for claim in await self._store.claim(place, most, self._lease, self._owner, self._settings.running_limits, gpu_wait):
                 await self._engine.launch(claim)
                 room = None if room is None else room - 1
 

@@ -16,16 +16,19 @@ class Slot:
 
     worker: str
     profile: str
+    """Of what runs there, or `gpu`."""
     operation_id: str | None = None
     attempt: int | None = None
     pid: int | None = None
+    gpu: str | None = None
+    """Name of the GPU that the place has."""
 
 
 class Engine(Protocol):
     """Runs attempts somewhere."""
 
     def capacity(self) -> dict[str, int]:
-        """Free slots by profile, now."""
+        """Free slots by place, now: profiles, and before them `gpu` where there are any."""
 
     async def launch(self, claim: Claim) -> None:
         """Start an attempt; returns before it ends."""

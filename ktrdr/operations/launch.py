@@ -14,6 +14,7 @@ from typing import Protocol
 
 from ktrdr.errors import Unavailable
 from ktrdr.log import logger
+from ktrdr.operations.devices import Gpu
 
 READY_SECONDS = 60.0
 LEAVE_SECONDS = 1.0
@@ -40,8 +41,8 @@ class Runner:
 class Launcher(Protocol):
     """Starts runners of a profile."""
 
-    async def launch(self, profile: str) -> Runner:
-        """Start a runner that waits for its first message."""
+    async def launch(self, profile: str, gpu: Gpu | None = None) -> Runner:
+        """Start a runner that waits for its first message; it sees this GPU or none."""
 
     def drop(self, profile: str) -> None:
         """Let go of what was preloaded for a profile; it comes back with the next launch."""
@@ -56,12 +57,12 @@ class SpawnLauncher:
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
 
-    async def launch(self, profile: str) -> Runner:
+    async def launch(self, profile: str, gpu: Gpu | None = None) -> Runner:
         """Start an interpreter with the runner's end of a socket."""
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "ktrdr.worker", "--runner", str(theirs.fileno()), pass_fds=(theirs.fileno(),),
-            start_new_session=True, stdin=subprocess.DEVNULL, env=self._environment,
+            start_new_session=True, stdin=subprocess.DEVNULL, env={**self._environment, "CUDA_VISIBLE_DEVICES": gpu.id if gpu else ""},
         )  # fmt: skip
         theirs.close()
         return Runner(process.pid, ours, asyncio.ensure_future(process.wait()))
@@ -87,7 +88,7 @@ class Zygote:
         self._control.setblocking(False)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ktrdr.worker", "--zygote", profile, str(theirs.fileno())], pass_fds=(theirs.fileno(),),
-            start_new_session=True, stdin=subprocess.DEVNULL, env=environment,
+            start_new_session=True, stdin=subprocess.DEVNULL, env={**environment, "CUDA_VISIBLE_DEVICES": ""},
         )  # fmt: skip
         theirs.close()
         self._loop.add_reader(self._control.fileno(), self._hear)
@@ -168,8 +169,10 @@ class ForkLauncher:
         self._environment = environment
         self._zygotes: dict[str, Zygote] = {}
 
-    async def launch(self, profile: str) -> Runner:
-        """Fork a runner, starting the server first if there is none."""
+    async def launch(self, profile: str, gpu: Gpu | None = None) -> Runner:
+        """Fork a runner, starting the server first if there is none; a fork cannot use a GPU, so with one it is started afresh."""
+        if gpu is not None:
+            return await SpawnLauncher(self._environment).launch(profile, gpu)
         zygote = self._zygotes.get(profile)
         if zygote is None or not zygote.alive:
             zygote = self._zygotes[profile] = Zygote(profile, self._environment)

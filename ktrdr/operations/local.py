@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ktrdr.errors import KtrdrError, LostOwnership, Unavailable
 from ktrdr.log import logger
+from ktrdr.operations.devices import Gpu
 from ktrdr.operations.engine import Signal, Slot
 from ktrdr.operations.guardian import Doors, Guardian
 from ktrdr.operations.launch import Launcher
+from ktrdr.operations.model import GPU
 from ktrdr.operations.store import Claim
 
 DRAIN_SECONDS = 10.0
@@ -18,39 +20,44 @@ log = logger(__name__)
 
 
 class LocalEngine:
-    """Attempts on this machine, in a fixed number of slots per profile."""
+    """Attempts on this machine, in a fixed number of slots per profile and one for each GPU."""
 
     def __init__(
-        self, slots: dict[str, int], launcher: Launcher, doors: Doors, on_end: Callable[[], None], *, idle_seconds: float = 600.0
-    ) -> None:
-        self._slots = slots
+        self, slots: dict[str, int], launcher: Launcher, doors: Doors, on_end: Callable[[], None], *,
+        gpus: Sequence[Gpu] = (), idle_seconds: float = 600.0,
+    ) -> None:  # fmt: skip
+        self._slots = ({GPU: len(gpus)} if gpus else {}) | slots
+        self._gpus = gpus
+        self._given: dict[tuple[str, int], Gpu] = {}
         self._launcher = launcher
         self._doors = doors
         self._on_end = on_end
         """Called whenever a slot is free again."""
         self._guardians: dict[tuple[str, int], Guardian] = {}
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
-        self._profiles: dict[tuple[str, int], str] = {}
+        self._places: dict[tuple[str, int], str] = {}
         self._given_up: set[tuple[str, int]] = set()
         self._idle_seconds = idle_seconds
         self._dropping: dict[str, asyncio.TimerHandle] = {}
 
     def capacity(self) -> dict[str, int]:
-        """Free slots by profile."""
-        used = list(self._profiles.values())
-        return {profile: most - used.count(profile) for profile, most in self._slots.items()}
+        """Free slots by place."""
+        used = list(self._places.values())
+        return {place: most - used.count(place) for place, most in self._slots.items()}
 
     async def launch(self, claim: Claim) -> None:
         """Start an attempt and its guardian."""
         key = claim.operation.operation_id, claim.operation.attempt
-        self._profiles[key] = claim.profile
+        self._places[key] = claim.place
+        if claim.place == GPU:
+            self._given[key] = next(gpu for gpu in self._gpus if gpu not in self._given.values())
         self._tasks[key] = asyncio.create_task(self._run(key, claim), name=f"guardian of {key[0]} attempt {key[1]}")
 
     async def _run(self, key: tuple[str, int], claim: Claim) -> None:
         doors = self._doors
         try:
             try:
-                runner = await self._launcher.launch(claim.profile)
+                runner = await self._launcher.launch(claim.profile, self._given.get(key))
             except asyncio.CancelledError:  # told to stop before there was a process
                 await doors.store.give_back(*key)
                 doors.hub.publish(await doors.store.get(key[0]))
@@ -73,7 +80,8 @@ class LocalEngine:
                 doors.hub.publish(await doors.store.lose(*key, f"its guardian failed: {error!r}", doors.most_attempts))
         finally:
             self._guardians.pop(key, None)
-            self._profiles.pop(key, None)
+            self._places.pop(key, None)
+            self._given.pop(key, None)
             self._tasks.pop(key, None)
             self._given_up.discard(key)
             self._drop_later(claim.profile)
@@ -106,20 +114,22 @@ class LocalEngine:
 
     def running(self) -> list[tuple[str, int]]:
         """The attempts that hold a slot."""
-        return list(self._profiles)
+        return list(self._places)
 
     def slots(self) -> list[Slot]:
         """Every slot, with what runs in it."""
         found = []
-        for profile, most in self._slots.items():
-            busy = [key for key, its in self._profiles.items() if its == profile]
+        for place, most in self._slots.items():
+            holders: list[tuple[str, int] | None] = [key for key, its in self._places.items() if its == place]
+            if place == GPU:
+                having = {gpu: key for key, gpu in self._given.items()}
+                holders = [having.get(gpu) for gpu in self._gpus]
             for number in range(most):
-                worker = f"local-{profile}-{number + 1}"
-                if number < len(busy):
-                    guardian = self._guardians.get(busy[number])
-                    found.append(Slot(worker, profile, *busy[number], pid=guardian.pid if guardian else None))
-                else:
-                    found.append(Slot(worker, profile))
+                key = holders[number] if number < len(holders) else None
+                guardian = self._guardians.get(key) if key else None
+                pid, gpu = guardian.pid if guardian else None, self._gpus[number].name if place == GPU else None
+                operation_id, attempt = key or (None, None)
+                found.append(Slot(f"local-{place}-{number + 1}", place, operation_id, attempt, pid, gpu))
         return found
 
     async def close(self) -> None:
@@ -140,5 +150,5 @@ class LocalEngine:
         self._dropping[profile] = asyncio.get_running_loop().call_later(self._idle_seconds, self._drop, profile)
 
     def _drop(self, profile: str) -> None:
-        if profile not in self._profiles.values():
+        if profile not in self._places.values():
             self._launcher.drop(profile)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 JSON = dict[str, Any]
+Needs = Literal["cpu", "gpu"]
+"""Where an operation runs best; one that would have a GPU is content with a CPU where none is free."""
+GPU = "gpu"
+"""The places of an engine that have one."""
 
 
 class Status(StrEnum):

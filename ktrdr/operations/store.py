@@ -11,11 +11,12 @@ from typing import Any, Self
 
 from sqlalchemy import Row, Update, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
 
 from ktrdr.agents.budget import Limits
 from ktrdr.errors import Conflict, LostOwnership, NotFound
 from ktrdr.operations import database
-from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting, with_child
+from ktrdr.operations.model import GPU, CheckpointRef, ErrorRecord, Needs, Operation, Progress, State, Status, Waiting, with_child
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record, utc_now
 from ktrdr.operations.spending import Spending
 from ktrdr.operations.tables import attempts, events, operations, steps
@@ -36,6 +37,7 @@ class NewOperation:
     priority: int = 0
     idempotency_key: str | None = None
     resumed_from: JSON | None = None
+    needs: Needs = "cpu"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Claim:
     operation: Operation
     parameters: JSON
     profile: str
+    place: str
+    """Where it was claimed for: its profile, or `gpu`."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class Store(Readings):
         priority = new.priority if parent is None else parent.priority + 1
         values: JSON = {
             "operation_id": operation_id, "operation_type": new.operation_type, "status": Status.PENDING, "state": State.QUEUED,
-            "profile": new.profile, "priority": priority, "queue_at": now - priority * AHEAD,
+            "profile": new.profile, "needs": new.needs, "priority": priority, "queue_at": now - priority * AHEAD,
             "parent_operation_id": parent.operation_id if parent is not None else None, "step_key": step,
             "path": f"{parent.path if parent is not None else '/'}{operation_id}/", "idempotency_key": new.idempotency_key,
             "parameters": new.parameters, "metadata": new.metadata, "created_at": now, "resumed_from": new.resumed_from,
@@ -159,11 +163,18 @@ class Store(Readings):
 
     # --- attempts
 
-    async def claim(self, profile: str, most: int, lease: timedelta, owner: str, limits: Mapping[str, int] | None = None) -> list[Claim]:
-        """Take up to `most` queued operations of a profile, the urgent and old ones first, at most `limits[type]` running of a type."""
+    async def claim(  # noqa: PLR0917 - what is free, and on which terms
+        self, place: str, most: int, lease: timedelta, owner: str, limits: Mapping[str, int] | None = None,
+        gpu_wait: timedelta = timedelta(0),
+    ) -> list[Claim]:  # fmt: skip
+        """Take up to `most` queued operations that fit a place, the urgent and old ones first, at most `limits[type]` running of a type.
+
+        A place is a profile, or `gpu` for whatever would have one; elsewhere such an operation is taken when it has waited
+        `gpu_wait`.
+        """
         now = self._now()
         async with self._writing() as connection:
-            ids = await self._ready(connection, profile, most, limits or {})
+            ids = await self._ready(connection, self._fitting(place, gpu_wait), most, limits or {})
             if not ids:
                 return []
             taken = update(operations).where(o.operation_id.in_(ids), o.state == State.QUEUED)
@@ -175,9 +186,17 @@ class Store(Readings):
             rows = (await connection.execute(select(operations).where(o.operation_id.in_(ids)))).all()
             begun = [{"operation_id": row.operation_id, "attempt": row.attempt, "started_at": now} for row in rows]
             await connection.execute(insert(attempts), begun)
-            return [Claim(record(row), row.parameters, row.profile) for row in rows]
+            return [Claim(record(row), row.parameters, row.profile, place) for row in rows]
 
-    async def _ready(self, connection: AsyncConnection, profile: str, most: int, limits: Mapping[str, int]) -> list[str]:
+    def _fitting(self, place: str, gpu_wait: timedelta) -> ColumnElement[bool]:
+        """The operations that may run at a place."""
+        if place == GPU:
+            return o.needs == GPU
+        now = self._now()
+        waited = or_(o.created_at <= now - gpu_wait, o.created_at > now)  # the clock was put back: how long it waits is not known
+        return (o.profile == place) & or_(o.needs != GPU, waited)
+
+    async def _ready(self, connection: AsyncConnection, fitting: ColumnElement[bool], most: int, limits: Mapping[str, int]) -> list[str]:
         """Ids of queued operations whose turn it is."""
         now = self._now()
         room = dict(limits)
@@ -192,7 +211,7 @@ class Store(Readings):
         while len(ids) < most:
             ready = (
                 select(o.operation_id, o.operation_type)
-                .where(o.state == State.QUEUED, o.profile == profile, due, o.operation_id.not_in(ids))
+                .where(o.state == State.QUEUED, fitting, due, o.operation_id.not_in(ids))
                 .where(o.operation_type.not_in([name for name, free in room.items() if free <= 0]))
                 .order_by(o.queue_at, o.operation_id)
                 .limit(most - len(ids))

@@ -53,6 +53,7 @@ operations = Table(
     Column("status", String(16), nullable=False),
     Column("state", String(16), nullable=False),
     Column("profile", String(16), nullable=False),
+    Column("needs", String(8), nullable=False),
     Column("priority", Integer, nullable=False, default=0),
     Column("parent_operation_id", String(96), ForeignKey("operations.operation_id")),
     Column("step_key", String(64)),

@@ -9,6 +9,7 @@ from ktrdr.labels.base import Label
 from ktrdr.labels.forward_return import ForwardReturn
 from ktrdr.labels.triple_barrier import TripleBarrier
 from ktrdr.labels.zigzag import ZigZag
+from ktrdr.strategy.sections import Layers
 from ktrdr.strategy.spec import Strategy
 
 MOST_INPUTS = 6
@@ -69,11 +70,14 @@ def _where(shape: Membership) -> str:
 
 
 def _network(strategy: Strategy) -> tuple[str, str]:
-    layers = strategy.model.architecture.hidden_layers
+    own = strategy.model.architecture
+    layers = own.hidden_layers if isinstance(own, Layers) else (own.hidden_size,) * own.num_layers
     size = " and ".join(str(units) for units in layers)
-    made_of = f"A network of {size} units in {'one layer' if len(layers) == 1 else f'{len(layers)} layers'}"
+    name = "A network" if isinstance(own, Layers) else f"A recurrent network ({strategy.model.type})"
+    made_of = f"{name} of {size} units in {'one layer' if len(layers) == 1 else f'{len(layers)} layers'}"
+    reads = "" if isinstance(own, Layers) else f"reads the last {own.sequence_length} bars in their order, "
     says = "says buy, hold or sell" if strategy.task == "classification" else "forecasts the return"
-    return f"{made_of} weighs how true each word is and {says}.", f"It learned from {_lesson(strategy.label)}."
+    return f"{made_of} {reads}weighs how true each word is and {says}.", f"It learned from {_lesson(strategy.label)}."
 
 
 def _lesson(label: Label) -> str:

@@ -138,10 +138,11 @@ class OperationsService:
             "operation_id": before.operation_id, "checkpoint_id": kept.checkpoint_id if kept else None,
             "position": kept.position if kept else None,
         }  # fmt: skip
-        # Prepared once already, with the texts as they were then: only the kind's process profile is asked for again.
+        # Prepared once already, with the texts as they were then: only what the kind runs on is asked for again.
         kind = KINDS.get(before.operation_type)(**parameters)
         new = NewOperation(
-            before.operation_type, parameters, kind.metadata(), kind.launch_profile(), idempotency_key=idempotency_key, resumed_from=lineage
+            before.operation_type, parameters, kind.metadata(), kind.launch_profile(), needs=kind.needs,
+            idempotency_key=idempotency_key, resumed_from=lineage,
         )  # fmt: skip
         operation = await self._store.submit(new)
         self._dispatcher.wake()
@@ -199,8 +200,9 @@ async def prepared(workspace: Workspace, operation_type: str, parameters: JSON, 
         raise Invalid(one_sentence(operation_type, error), details={"parameters": [wrong["loc"] for wrong in error.errors()]}) from None
     kind = await asyncio.to_thread(kind.prepare, workspace)
     return NewOperation(
-        operation_type, kind.model_dump(mode="json"), kind.metadata(), kind.launch_profile(), idempotency_key=idempotency_key
-    )
+        operation_type, kind.model_dump(mode="json"), kind.metadata(), kind.launch_profile(), needs=kind.needs,
+        idempotency_key=idempotency_key,
+    )  # fmt: skip
 
 
 def one_sentence(operation_type: str, error: ValidationError) -> str:

@@ -110,6 +110,15 @@ def compute_features(strategy: Strategy, bars: Mapping[Timeframe, Bars], scaling
     return features.scaled(scaling)
 
 
+def unbroken(known: NDArray[np.bool_], time: Times, timeframe: Timeframe) -> NDArray[np.int64]:
+    """How many rows up to and with each one are known without a break; a hole in the data breaks as an unknown row does."""
+    row = np.arange(len(time))
+    hole = np.zeros(len(time), dtype=bool)
+    hole[1:] = np.diff(time) > OLDEST + np.timedelta64(timeframe.seconds, "s")
+    first: NDArray[np.int64] = np.maximum.accumulate(np.maximum(np.where(known, 0, row + 1), np.where(hole, row, 0)))
+    return row + 1 - first
+
+
 def fit_scaling(strategy: Strategy, features: Features, rows: NDArray[np.bool_]) -> dict[str, Fitted]:
     """The scaling of each raw input that asks for one and the shape of each word of a partition, timeframe by timeframe.
 

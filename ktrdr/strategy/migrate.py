@@ -64,7 +64,7 @@ def _drop_unread(document: dict[str, Any]) -> tuple[str, ...]:
         return ()
     for *above, key in unread:
         section: Any = document
-        for step in above:
+        for step in (step for step in above if not str(step).startswith("[")):  # a tag of the checks, not a key
             section = section.get(step) if isinstance(section, dict) else None
         if isinstance(section, dict):
             section.pop(key, None)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ktrdr.errors import Problem
@@ -126,7 +126,9 @@ def _annotation_at(model: type[BaseModel], loc: Sequence[int | str]) -> Any:
     here: Any = model
     for step in loc:
         here = _bare(here)
-        if isinstance(here, type) and issubclass(here, BaseModel):
+        if get_origin(here) in (Union, types.UnionType):  # one of several models, by the tag that its errors carry
+            here = next((get_args(variant)[0] for variant in get_args(here) if Tag(str(step)) in get_args(variant)), here)
+        elif isinstance(here, type) and issubclass(here, BaseModel):
             field = here.model_fields.get(str(step))
             here = field.annotation if field else None
         elif get_origin(here) in (dict, tuple):

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     JsonValue,
+    Tag,
     ValidationError,
     field_validator,
     model_serializer,
@@ -25,7 +27,7 @@ from ktrdr.indicators.base import INDICATORS, Indicator
 from ktrdr.labels.base import LABELS, Label
 from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.registry import Registry
-from ktrdr.strategy.mistakes import explain, several, unknown
+from ktrdr.strategy.mistakes import explain, nearest, several, unknown
 
 
 class Part(BaseModel):
@@ -265,29 +267,54 @@ class NNInput(Part):
 
 # --- the network and how it learns
 
+NETWORKS = ("mlp", "lstm", "gru")
 
-class Architecture(Part):
-    """The layers of the network."""
+
+class Layers(Part):
+    """The layers of an mlp, which looks at one bar at a time."""
 
     hidden_layers: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(strict=False, min_length=1, max_length=8)]
     dropout: Share = 0.2
     activation: Literal["relu", "tanh", "sigmoid", "leaky_relu"] = "relu"
+    sequence_length: ClassVar[int] = 1
 
 
-class ModelSpec(Part):
-    """The kind of network."""
+class RecurrentLayers(Part):
+    """The layers of an lstm or gru, which reads the last bars one after the other."""
 
-    type: Literal["mlp"]
-    architecture: Architecture
+    hidden_size: int = Field(64, ge=1, le=1024)
+    """Units of each layer."""
+    num_layers: int = Field(2, ge=1, le=4)
+    dropout: Share = 0.2
+    """Share of the units that each layer hides from the next while it learns."""
+    sequence_length: int = Field(ge=2, le=500)
+    """Bars of the base timeframe that an answer looks at, its own the last."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _not_yet(cls, given: Any) -> Any:
-        if isinstance(given, Mapping) and given.get("type") in ("lstm", "gru"):
-            raise ValueError(
-                f"{given['type']} networks cannot be trained here; use `type: mlp` with `architecture: {{hidden_layers: [32, 16]}}`"
-            )
-        return given
+
+class _NetworkSpec(Part):
+    type: Literal["mlp", "lstm", "gru"]
+
+
+class PerceptronSpec(_NetworkSpec):
+    """A network that sees each bar by itself."""
+
+    architecture: Layers
+
+
+class RecurrentSpec(_NetworkSpec):
+    """A network that carries what it has read from bar to bar."""
+
+    architecture: RecurrentLayers
+
+
+def _variant(given: Any) -> str:
+    """Which of the two is meant, also where the type is misspelt; in brackets a place of a mistake does not show it."""
+    name = given.get("type") if isinstance(given, Mapping) else getattr(given, "type", None)
+    return "[mlp]" if nearest(name, NETWORKS) in ("mlp", None) else "[recurrent]"
+
+
+ModelSpec = Annotated[Annotated[PerceptronSpec, Tag("[mlp]")] | Annotated[RecurrentSpec, Tag("[recurrent]")], Discriminator(_variant)]
+"""The kind of network."""
 
 
 class DataSplit(Part):

@@ -32,14 +32,15 @@ MEMORY = {"adam": ("mean", "square"), "sgd": ("velocity",), "rmsprop": ("square"
 class Descent:
     """The weights of a network, their gradient, and what the optimizer remembers."""
 
-    def __init__(self, training: Training, weights: dict[str, Singles], memory: dict[str, Singles]) -> None:
+    def __init__(self, training: Training, weights: dict[str, Singles], memory: dict[str, Singles], device: str = "cpu") -> None:
         import torch
 
         self.training = training
-        self._vector = torch.from_numpy(np.concatenate([array.ravel() for array in weights.values()]))
+        self._vector = torch.from_numpy(np.concatenate([array.ravel() for array in weights.values()])).to(device)
         self._gradient = torch.zeros_like(self._vector)
         kept = MEMORY[training.optimizer]
-        self._memory = {name: torch.from_numpy(memory[name].copy()) if memory else torch.zeros_like(self._vector) for name in kept}
+        before = {name: torch.from_numpy(array.copy()).to(device) for name, array in memory.items()}
+        self._memory = {name: before[name] if memory else torch.zeros_like(self._vector) for name in kept}
         self.tensors: dict[str, Tensor] = {}
         """The weights by name: views of the vector, whose gradients are views of the gradient."""
         first = 0
@@ -51,11 +52,11 @@ class Descent:
 
     def weights(self) -> dict[str, Singles]:
         """A copy of the weights."""
-        return {name: tensor.detach().numpy().copy() for name, tensor in self.tensors.items()}
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.tensors.items()}
 
     def memory(self) -> dict[str, Singles]:
         """A copy of what the optimizer remembers."""
-        return {name: tensor.numpy().copy() for name, tensor in self._memory.items()}
+        return {name: tensor.cpu().numpy().copy() for name, tensor in self._memory.items()}
 
     def step(self, objective: Tensor, rate: float, number: int) -> None:
         """Move against the gradient of the objective; `number` counts the steps of the training from 1."""

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ktrdr.models.predict import Architecture, Singles
 from ktrdr.models.scores import History
 from ktrdr.strategy.spec import Strategy
 from ktrdr.training.descent import Descent
-from ktrdr.training.networks import Criterion, class_weights_of, forward, initial_weights
+from ktrdr.training.networks import Criterion, class_weights_of, forward, initial_weights, shape_of
 from ktrdr.training.state import BatchPosition, Course, EpochFigures, FitState
 from ktrdr.training.windows import Samples, Slice
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 THREADS = 1
+SEQUENCES = 1024
+"""Looked at together when nothing is learned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +48,15 @@ class Fitted:
 
 def fit(
     samples: Samples, strategy: Strategy, *, on_batch: Callable[[BatchPosition], None], on_epoch: Callable[[FitState], None],
-    resume: FitState | None = None,
+    resume: FitState | None = None, device: str = "cpu",
 ) -> Fitted:  # fmt: skip
-    """Train the strategy's network.
+    """Train the strategy's network on a device that torch knows.
 
     `on_batch` is called before each batch and `on_epoch` after each epoch with the state to go on from; what they raise
     ends the training. Raises Invalid where the loss is no longer a number.
     """
     with deterministic():
-        learner = _Learner(samples, strategy)
+        learner = _Learner(samples, strategy, device)
         state = resume or learner.begin()
         state.must_fit(learner.fingerprint)
         learner.take_up(state)
@@ -64,7 +66,7 @@ def fit(
             course = state.course.after(figures, training.lr_scheduler, training.early_stopping)
             weights = learner.descent.weights()
             best = weights if course.best_epoch == course.epochs_run else state.best
-            state = FitState(course, weights, best, learner.descent.memory(), learner.fingerprint)
+            state = FitState(course, weights, best, learner.descent.memory(), learner.fingerprint, device)
             on_epoch(state)
     course = state.course
     return Fitted(
@@ -93,66 +95,74 @@ def deterministic() -> Iterator[None]:
         torch.use_deterministic_algorithms(strict)
 
 
+class _Tensors(NamedTuple):
+    values: Tensor
+    targets: Tensor
+    ends: Tensor
+
+
 class _Learner:
     """The tensors of one training."""
 
-    def __init__(self, samples: Samples, strategy: Strategy) -> None:
+    def __init__(self, samples: Samples, strategy: Strategy, device: str) -> None:
         import torch
 
-        shape = strategy.model.architecture
-        self.training, self.dropout = strategy.training, shape.dropout
+        self.device = device
+        self.training, self.dropout = strategy.training, strategy.model.architecture.dropout
         classes = 3 if samples.task == "classification" else 1
-        self.architecture = Architecture(
-            inputs=len(samples.feature_ids), hidden=shape.hidden_layers, outputs=classes, activation=shape.activation
-        )
+        self.architecture = shape_of(strategy.model, inputs=len(samples.feature_ids), outputs=classes)
+        self.alone = self.architecture.sequence_length == 1
+        self.back = torch.arange(1 - self.architecture.sequence_length, 1, device=device)
         seen = f"{strategy.content_hash} {samples.digest()}"
         self.fingerprint = hashlib.sha256(seen.encode()).hexdigest()
         self.scale = 1.0
         weights = None
         if samples.task == "classification":
-            weights = torch.from_numpy(class_weights_of(samples.train.targets, classes))
+            weights = torch.from_numpy(class_weights_of(samples.train.targets, classes)).to(device)
         else:
             self.scale = float(np.sqrt(np.mean(samples.train.targets**2))) or 1.0
         self.criterion = Criterion(self.training, weights, self.scale)
         self.train, self.validation = self._tensors(samples.train), self._tensors(samples.validation)
 
-    def _tensors(self, rows: Slice) -> tuple[Tensor, Tensor]:
+    def _tensors(self, rows: Slice) -> _Tensors:
         import torch
 
         targets = rows.targets if rows.targets.dtype == np.int64 else (rows.targets / self.scale).astype(np.float32)
-        return torch.from_numpy(np.ascontiguousarray(rows.values)), torch.from_numpy(np.ascontiguousarray(targets))
+        return _Tensors(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in (rows.values, targets, rows.ends)))
 
     def begin(self) -> FitState:
         """The state before the first epoch."""
         weights = initial_weights(self.architecture, self.training.seed)
-        self.descent = Descent(self.training, weights, {})
+        self.descent = Descent(self.training, weights, {}, self.device)
         initial, _ = self._evaluate(self.train)
         if not np.isfinite(initial):
             raise Invalid("some features are too large for a network", hint="give raw_indicator inputs `normalization: zscore`")
         if self.criterion.class_weights is None:  # a forecast is measured against forecasting zero
-            targets = self.train[1]
+            targets = self.train.targets
             initial = self.criterion.judge(targets.new_zeros(len(targets), 1), targets).loss.item() / len(targets)
         course = Course(learning_rate=self.training.learning_rate, initial_loss=initial)
-        return FitState(course, weights, weights, {}, self.fingerprint)
+        return FitState(course, weights, weights, {}, self.fingerprint, self.device)
 
     def take_up(self, state: FitState) -> None:
         """Put a state's weights and optimizer in place; the order of the layers is the architecture's, not the file's."""
         weights = {name: state.weights[name] for name in self.architecture.shapes()}
-        self.descent = Descent(self.training, weights, state.optimizer)
+        self.descent = Descent(self.training, weights, state.optimizer, self.device)
 
     def epoch(self, course: Course, on_batch: Callable[[BatchPosition], None]) -> EpochFigures:
         """Pass once over the training rows, then look at the validation rows."""
         import torch
 
-        random, training = _generator(self.training.seed, course.epochs_run), self.training
-        order = torch.randperm(len(self.train[1]), generator=random)
-        x, y = self.train[0][order], self.train[1][order]
+        random, training = _generator(self.training.seed, course.epochs_run, self.device), self.training
+        order = torch.randperm(len(self.train.targets), generator=random, device=self.device)
+        y, ends = self.train.targets[order], self.train.ends[order]
+        x = self._read(self.train, ends) if self.alone else None  # all sequences at once would take too much memory
         batches = -(-len(y) // training.batch_size)
-        loss, hits = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
+        loss, hits = (torch.zeros((), dtype=kind, device=self.device) for kind in (torch.float64, torch.int64))
         for batch in range(batches):
             on_batch(BatchPosition(course.epochs_run + 1, training.epochs, batch + 1, batches))
             rows = slice(batch * training.batch_size, (batch + 1) * training.batch_size)
-            outputs = forward(self.descent.tensors, self.architecture, x[rows], self.dropout, random)
+            read = self._read(self.train, ends[rows]) if x is None else x[rows]
+            outputs = forward(self.descent.tensors, self.architecture, read, self.dropout, random)
             judged = self.criterion.judge(outputs, y[rows])
             self.descent.step(judged.objective, course.learning_rate, course.epochs_run * batches + batch + 1)
             loss += judged.loss
@@ -168,19 +178,28 @@ class _Learner:
 
     def in_returns(self, weights: dict[str, Singles]) -> dict[str, Singles]:
         """The weights with the scale of the targets put into the last layer."""
-        last = f"layers.{len(self.architecture.hidden)}."
+        last = f"{self.architecture.last}."
         return {name: array * np.float32(self.scale) if name.startswith(last) else array for name, array in weights.items()}
 
-    def _evaluate(self, rows: tuple[Tensor, Tensor]) -> tuple[float, float]:
+    def _read(self, rows: _Tensors, ends: Tensor) -> Tensor:
+        """The rows of an mlp, or the sequences that end with them."""
+        return rows.values[ends] if self.alone else rows.values[ends[:, None] + self.back]
+
+    def _evaluate(self, rows: _Tensors) -> tuple[float, float]:
         """Loss and accuracy, without dropout."""
         import torch
 
+        at_once = len(rows.ends) if self.alone else SEQUENCES
         with torch.no_grad():
-            judged = self.criterion.judge(forward(self.descent.tensors, self.architecture, rows[0]), rows[1])
-        return judged.loss.item() / len(rows[1]), judged.hits.item() / len(rows[1])
+            parts = [
+                self.criterion.judge(forward(self.descent.tensors, self.architecture, self._read(rows, ends)), targets)
+                for ends, targets in zip(torch.split(rows.ends, at_once), torch.split(rows.targets, at_once), strict=True)
+            ]
+        loss, hits = (sum(part.item() for part in column) for column in zip(*((p.loss, p.hits) for p in parts), strict=True))
+        return loss / len(rows.ends), hits / len(rows.ends)
 
 
-def _generator(seed: int, epoch: int) -> Generator:
+def _generator(seed: int, epoch: int, device: str) -> Generator:
     import torch
 
-    return torch.Generator().manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1))
+    return torch.Generator(device).manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1))

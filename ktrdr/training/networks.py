@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ktrdr.models.predict import Architecture, Singles
-from ktrdr.strategy.sections import Training
+from ktrdr.models.predict import PARTS, Architecture, Perceptron, Recurrent, Singles
+from ktrdr.strategy.sections import Layers, ModelSpec, Training
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -17,6 +17,15 @@ LEAST_MISSED = 1e-6
 """Keeps the gradient of the focal loss finite where an answer is certain and right."""
 HEAVIEST_CLASS = 10.0
 """No class counts for more than so many times its rows: a handful of rows must not rule the fit."""
+
+
+def shape_of(model: ModelSpec, inputs: int, outputs: int) -> Architecture:
+    """The network that a strategy describes."""
+    own = model.architecture
+    if isinstance(own, Layers):
+        return Perceptron(inputs=inputs, hidden=own.hidden_layers, outputs=outputs, activation=own.activation)
+    hidden = (own.hidden_size,) * own.num_layers
+    return Recurrent(kind=model.type, inputs=inputs, hidden=hidden, outputs=outputs, sequence_length=own.sequence_length)
 
 
 def initial_weights(architecture: Architecture, seed: int) -> dict[str, Singles]:
@@ -32,21 +41,28 @@ def initial_weights(architecture: Architecture, seed: int) -> dict[str, Singles]
 def forward(
     weights: Mapping[str, Tensor], architecture: Architecture, x: Tensor, dropout: float = 0.0, random: Generator | None = None
 ) -> Tensor:
-    """The outputs of rows; with a generator, hidden units are dropped out as in training."""
+    """The outputs of rows, or of sequences of them; with a generator, hidden units are dropped out as in training."""
     import torch
     from torch.nn import functional
 
-    activate = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "leaky_relu": functional.leaky_relu}[
-        architecture.activation
-    ]
-    last = len(architecture.hidden)
-    for i in range(last + 1):
-        x = functional.linear(x, weights[f"layers.{i}.weight"], weights[f"layers.{i}.bias"])
-        if i < last:
-            x = activate(x)
-            if dropout > 0 and random is not None:
-                x = x * torch.empty_like(x).bernoulli_(1 - dropout, generator=random).div_(1 - dropout)
-    return x
+    def thinned(x: Tensor) -> Tensor:
+        if dropout == 0 or random is None:
+            return x
+        return x * torch.empty_like(x).bernoulli_(1 - dropout, generator=random).div_(1 - dropout)
+
+    last = len(architecture.hidden) - 1
+    if isinstance(architecture, Recurrent):
+        for i, units in enumerate(architecture.hidden):
+            own, start = [weights[f"layers.{i}.{part}"] for part in PARTS], x.new_zeros(1, len(x), units)
+            how = (own, True, 1, 0.0, random is not None, False, True)
+            x = torch.lstm(x, (start, start), *how)[0] if architecture.kind == "lstm" else torch.gru(x, start, *how)[0]
+            x = thinned(x if i < last else x[:, -1])
+    else:
+        activate = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "leaky_relu": functional.leaky_relu}
+        for i in range(last + 1):
+            x = functional.linear(x, weights[f"layers.{i}.weight"], weights[f"layers.{i}.bias"])
+            x = thinned(activate[architecture.activation](x))
+    return functional.linear(x, weights[f"{architecture.last}.weight"], weights[f"{architecture.last}.bias"])
 
 
 class Judged(NamedTuple):

@@ -21,29 +21,30 @@ from ktrdr.training.windows import Samples, build_samples
 def train_model(  # noqa: PLR0917 - the one call that has it all
     strategy: Strategy, bars: Mapping[str, Mapping[Timeframe, Bars]], start: datetime, end: datetime,
     on_batch: Callable[[BatchPosition], None], on_epoch: Callable[[FitState], None], resume: FitState | None = None,
+    device: str = "cpu",
 ) -> Model:  # fmt: skip
     """Build the rows of [start, end), learn from them and judge what was learned."""
-    return learn(build_samples(strategy, bars, start, end), strategy, on_batch, on_epoch, resume)
+    return learn(build_samples(strategy, bars, start, end), strategy, on_batch, on_epoch, resume, device)
 
 
-def learn(
+def learn(  # noqa: PLR0917 - rows in, model out, and the two it speaks to
     samples: Samples, strategy: Strategy, on_batch: Callable[[BatchPosition], None], on_epoch: Callable[[FitState], None],
-    resume: FitState | None = None,
+    resume: FitState | None = None, device: str = "cpu",
 ) -> Model:  # fmt: skip
     """The model of a strategy, from rows."""
-    fitted = fit(samples, strategy, on_batch=on_batch, on_epoch=on_epoch, resume=resume)
+    fitted = fit(samples, strategy, on_batch=on_batch, on_epoch=on_epoch, resume=resume, device=device)
     return Model(
         strategy=strategy,
         feature_ids=samples.feature_ids,
         architecture=fitted.architecture,
         weights=fitted.weights,
         scaling=samples.scaling,
-        training=_record(samples, strategy, fitted),
+        training=_record(samples, strategy, fitted, device),
         scores=score(fitted, samples, strategy.training),
     )
 
 
-def _record(samples: Samples, strategy: Strategy, fitted: Fitted) -> TrainingRecord:
+def _record(samples: Samples, strategy: Strategy, fitted: Fitted, device: str) -> TrainingRecord:
     import torch
 
     labels = strategy.training.labels
@@ -60,6 +61,7 @@ def _record(samples: Samples, strategy: Strategy, fitted: Fitted) -> TrainingRec
         versions={"ktrdr": ktrdr.__version__, "numpy": np.__version__, "torch": torch.__version__},
         threads=THREADS,
         cpu=torch.backends.cpu.get_cpu_capability(),
+        gpu=torch.cuda.get_device_name(device) if device != "cpu" else None,
         epochs_run=fitted.epochs_run,
         best_epoch=fitted.best_epoch,
         stopped_early=fitted.stopped_early,

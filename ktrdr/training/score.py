@@ -29,7 +29,7 @@ def score(fitted: Fitted, samples: Samples, training: Training) -> Scores:
         name: _judge(fitted.architecture, fitted.weights, rows, training)
         for name, rows in (("train", samples.train), ("validation", samples.validation), ("test", samples.test))
     }
-    answers = outputs_of(fitted.architecture, fitted.weights, samples.test.values)
+    answers = outputs_of(fitted.architecture, fitted.weights, samples.test.values, samples.test.ends)
     baselines = _class_baselines if samples.task == "classification" else _direction_baselines
     first, final = fitted.initial_loss, slices["train"].loss
     return Scores(
@@ -48,7 +48,7 @@ def detailed_analytics(model: Model, samples: Samples) -> JSON:
 
     Rows of the confusion matrix are what was, columns what was answered.
     """
-    outputs, actual = outputs_of(model.architecture, model.weights, samples.test.values), samples.test.targets
+    outputs, actual = outputs_of(model.architecture, model.weights, samples.test.values, samples.test.ends), samples.test.targets
     if samples.task == "classification":
         said, probabilities = outputs.argmax(axis=1), softmax(outputs)
         calibration = _calibration(probabilities.max(axis=1), said == actual)
@@ -92,7 +92,7 @@ def directional_accuracy(forecast: Floats, actual: Floats) -> float | None:
 
 
 def _judge(architecture: Architecture, weights: Weights, rows: Slice, training: Training) -> SliceScores:
-    outputs = outputs_of(architecture, weights, rows.values)
+    outputs = outputs_of(architecture, weights, rows.values, rows.ends)
     if architecture.outputs == 1:
         forecast = outputs[:, 0]
         return SliceScores(

@@ -106,6 +106,8 @@ class FitState:
     """What the optimizer remembers, by name."""
     fingerprint: str
     """Of the strategy and the rows; a state goes on with these alone."""
+    device: str = "cpu"
+    """What it was trained on; another goes on with it, but to other last digits."""
 
     @property
     def position(self) -> str:
@@ -114,7 +116,8 @@ class FitState:
 
     def to_parts(self) -> tuple[JSON, dict[str, NDArray[Any]]]:
         """JSON and arrays for a checkpoint."""
-        state = {"version": VERSION, "fingerprint": self.fingerprint, "course": self.course.model_dump(mode="json")}
+        state = {"version": VERSION, "fingerprint": self.fingerprint, "device": self.device}
+        state["course"] = self.course.model_dump(mode="json")
         groups = {"weights": self.weights, "best": self.best, "optimizer": self.optimizer}
         return state, {f"{group}/{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
 
@@ -129,7 +132,7 @@ class FitState:
         for key, array in tensors.items():
             group, _, name = key.partition("/")
             groups[group][name] = np.asarray(array)
-        return cls(Course.model_validate(state["course"]), **groups, fingerprint=state["fingerprint"])
+        return cls(Course.model_validate(state["course"]), **groups, fingerprint=state["fingerprint"], device=state["device"])
 
     def must_fit(self, fingerprint: str) -> None:
         """Raise Conflict where the state belongs to other rows or another strategy."""

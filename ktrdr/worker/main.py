@@ -145,7 +145,8 @@ def attempt(operation: Operation, parameters: JSON, job: Job, settings: Settings
 
 def of_the_machine(error: Exception, operation: Operation, settings: Settings) -> JSON | None:
     """What to say of an error that this machine is to blame for."""
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
+    refused = isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "CUDA out of memory" in str(error))
+    if isinstance(error, MemoryError) or refused:
         limit = f" of {settings.runner_memory_mb:,} MB (KTRDR_RUNNER_MEMORY_MB)" if settings.runner_memory_mb else ""
         hint = "use fewer bars, a smaller network or batch, or more memory"
         return {"code": "out_of_memory", "message": f"the runner ran out of memory{limit}", "hint": hint}

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from tests.acceptance.conftest import ENDED, User
 from tests.wire.asked import Asked
 from tests.wire.dialogue import Texts
 from tests.wire.messages import Wire
 from tests.wire.texts import momentum
-
-from tests.acceptance.conftest import ENDED, User
 
 pytestmark = [pytest.mark.process, pytest.mark.torch]
 JSON = dict[str, Any]

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from ktrdr.operations.devices import Gpu
 from ktrdr.operations.launch import Runner
 from ktrdr.operations.model import Operation, Status
 from ktrdr.operations.readings import OperationQuery
@@ -43,7 +44,7 @@ class ScriptLauncher:
 
     script: str
 
-    async def launch(self, profile: str) -> Runner:
+    async def launch(self, profile: str, gpu: Gpu | None = None) -> Runner:
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PRELUDE + self.script, str(theirs.fileno()), pass_fds=(theirs.fileno(),), start_new_session=True,

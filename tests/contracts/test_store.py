@@ -90,6 +90,41 @@ async def test_no_operation_is_claimed_twice(store: Store) -> None:
     assert set(claimed) == made
 
 
+# --- a GPU
+
+
+async def test_a_gpu_takes_what_would_have_one_and_nothing_else(store: Store) -> None:
+    await store.submit(new())
+    wanted = [await store.submit(new(needs="gpu", profile=profile, priority=i)) for i, profile in enumerate(("light", "torch", "torch"))]
+    claims = await store.claim("gpu", 2, LEASE, "me")
+    assert {c.operation.operation_id for c in claims} == {w.operation_id for w in wanted[1:]}
+    assert {(c.place, c.profile) for c in claims} == {("gpu", "torch")}
+    assert await store.claim("gpu", 5, LEASE, "me", {"dummy": 2}) == []
+    assert [(c.operation.operation_id, c.place, c.profile) for c in await store.claim("gpu", 5, LEASE, "me")] == [
+        (wanted[0].operation_id, "gpu", "light")
+    ]
+
+
+async def test_elsewhere_it_is_taken_when_it_has_waited(store: Store, database_url: str) -> None:
+    first, plain = await store.submit(new(needs="gpu", priority=9)), await store.submit(new())
+    wait = timedelta(seconds=30)
+    assert [c.operation.operation_id for c in await store.claim("light", 5, LEASE, "me", None, wait)] == [plain.operation_id]
+    assert await store.claim("torch", 5, LEASE, "me") == []
+    later = await Store.open(database_url, now=lambda: datetime.now(UTC) + timedelta(seconds=31))
+    claims = await later.claim("light", 5, LEASE, "me", None, wait)
+    assert [(c.operation.operation_id, c.place) for c in claims] == [(first.operation_id, "light")]
+    await later.close()
+
+
+async def test_no_wait_is_no_wait_and_a_clock_put_back_holds_nothing_up(store: Store, database_url: str) -> None:
+    await store.submit(new(needs="gpu"))
+    assert len(await store.claim("light", 5, LEASE, "me")) == 1
+    await store.submit(new(needs="gpu"))
+    earlier = await Store.open(database_url, now=lambda: datetime.now(UTC) - timedelta(hours=1))
+    assert len(await earlier.claim("light", 5, LEASE, "me", None, timedelta(seconds=30))) == 1
+    await earlier.close()
+
+
 # --- an attempt speaks
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ktrdr.fuzzy.sets import Membership
+from ktrdr.kinds.backtesting import decisions
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.manifest import to_files
@@ -34,6 +35,11 @@ model: {type: mlp, architecture: {hidden_layers: [8]}}
 decisions: {output_format: classification}
 training: {epochs: 3, learning_rate: 0.01, labels: {source: triple_barrier, max_holding_period: 10}}
 """
+NETWORKS = {
+    "mlp": "{type: mlp, architecture: {hidden_layers: [8]}}",
+    "lstm": "{type: lstm, architecture: {hidden_size: 6, num_layers: 2, sequence_length: 6}}",
+    "gru": "{type: gru, architecture: {hidden_size: 6, num_layers: 1, sequence_length: 4}}",
+}
 START = datetime(2024, 1, 1, tzinfo=UTC)
 END = START + timedelta(hours=1000)
 
@@ -51,13 +57,15 @@ def bars() -> dict[str, dict[Timeframe, Bars]]:
     return {s: {Timeframe(tf): series(s, tf, n, seed) for tf, n in (("1h", 1000), ("4h", 250))} for s, seed in (("AAA", 1), ("BBB", 2))}
 
 
-def train() -> Model:
-    return train_model(load_strategy(TEXT, "test").strategy, bars(), START, END, lambda _: None, lambda _: None)
+def train(network: str = "mlp") -> Model:
+    strategy = load_strategy(TEXT.replace(NETWORKS["mlp"], NETWORKS[network]), "test").strategy
+    return train_model(strategy, bars(), START, END, lambda _: None, lambda _: None)
 
 
-def test_two_trainings_write_the_same_bytes(tmp_path: Path) -> None:
-    assert to_files(train()) == to_files(train())
-    saved = [ModelStore(tmp_path / home).save(train(), "small", f"op_training_20260101_00000{home}_00000000") for home in "12"]
+@pytest.mark.parametrize("network", NETWORKS)
+def test_two_trainings_write_the_same_bytes(network: str, tmp_path: Path) -> None:
+    assert to_files(train(network)) == to_files(train(network))
+    saved = [ModelStore(tmp_path / home).save(train(network), "small", f"op_training_20260101_00000{home}_00000000") for home in "12"]
     assert (saved[0].path / "manifest.json").read_bytes() == (saved[1].path / "manifest.json").read_bytes()
 
 
@@ -72,16 +80,34 @@ def test_the_record_says_what_it_was_trained_on() -> None:
     assert record.versions.keys() == {"ktrdr", "numpy", "torch"}
 
 
-def test_a_loaded_model_answers_on_bars_as_it_was_judged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_loaded_model_answers_on_bars_as_it_was_judged(network: str, tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
-    model = store.load(store.save(train(), "small", "op_training_20260101_000000_00000000").path)
+    model = store.load(store.save(train(network), "small", "op_training_20260101_000000_00000000").path)
     own = bars()["AAA"]
     features = model.features(own)
     answers = model.predict(features)
     assert answers.shape == (1000, 3)
-    np.testing.assert_array_equal(np.isfinite(answers).all(axis=1), features.known)
-    early = {timeframe: series.rows(slice(0, len(series) // 2)) for timeframe, series in own.items()}
-    np.testing.assert_array_equal(model.predict(model.features(early)), answers[:500])
+    first = int(np.argmax(features.known)) + model.architecture.sequence_length - 1
+    np.testing.assert_array_equal(np.isfinite(answers).all(axis=1), np.arange(1000) >= first)
+    for count in (500, 999):
+        early = {timeframe: series.rows(slice(0, count * len(series) // 1000)) for timeframe, series in own.items()}
+        np.testing.assert_array_equal(model.predict(model.features(early)), answers[:count])
+    late = model.predict(features, 700)
+    assert np.isnan(late[:700]).all()
+    np.testing.assert_allclose(late[700:], answers[700:], atol=1e-6)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_decisions_of_a_backtest_know_nothing_of_later_bars(network: str) -> None:
+    model, own = train(network), bars()["AAA"]
+    whole, _, all_decided = decisions(model, model.strategy, own, (START + timedelta(hours=400), END))
+    shorter = {timeframe: series.between(None, START + timedelta(hours=800)) for timeframe, series in own.items()}
+    part, _, decided = decisions(model, model.strategy, shorter, (START + timedelta(hours=400), START + timedelta(hours=800)))
+    assert (len(whole), len(part)) == (600, 400)
+    np.testing.assert_array_equal(decided.targets, all_decided.targets[:400])
+    np.testing.assert_array_equal(decided.confidence, all_decided.confidence[:400])
+    assert np.isfinite(decided.confidence).all()  # bars before the range are there to be looked back on
 
 
 def test_the_words_that_were_fitted_come_back_with_the_model(tmp_path: Path) -> None:

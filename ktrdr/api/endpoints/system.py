@@ -36,6 +36,7 @@ class Worker(BaseModel):
     operation_id: str | None = None
     attempt: int | None = None
     pid: int | None = None
+    gpu: str | None = Field(None, description="Name of the GPU that what runs here may use.")
 
 
 class Workers(BaseModel):

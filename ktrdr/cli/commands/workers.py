@@ -15,5 +15,6 @@ def workers(ctx: typer.Context) -> None:
     """Show where operations run."""
     session: Session = ctx.obj
     found = session.get("/workers")["data"]["workers"]
-    rows = [[row.get(name) for name in ("worker", "profile", "status", "operation_id")] for row in found]
-    session.output.table(found, ["WORKER", "PROFILE", "STATUS", "OPERATION"], rows, "No workers registered")
+    names = ["worker", "profile", "status", *(["gpu"] if any(row.get("gpu") for row in found) else []), "operation_id"]
+    columns = [name.removesuffix("_id").upper() for name in names]
+    session.output.table(found, columns, [[row.get(name) for name in names] for row in found], "No workers registered")

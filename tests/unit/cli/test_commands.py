@@ -360,6 +360,9 @@ def test_the_dashboard(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(capsys.readouterr().out)
     assert (document["operations"]["running"], document["operations"]["completed"], document["workers"]) == (1, 1234, 2)
     agrees("workers", screen(api, capsys, "workers"))
+    with_gpu = [{"worker": "gpu-1", "profile": "gpu", "status": "busy", "operation_id": TRAINING, "gpu": "NVIDIA L4"}, *workers]
+    api.on("GET", "/workers", Answer(200, {"success": True, "data": {"workers": with_gpu}}))
+    agrees("workers_with_a_gpu", screen(api, capsys, "workers"))
     checks = {"store": "ok", "dispatcher": "it has stopped", "engine": "ok"}
     api.on("GET", "/health", Answer(503, {"status": "degraded", "version": ktrdr.__version__, "home_id": api.home_id, "checks": checks}))
     assert "dispatcher: it has stopped" in screen(api, capsys, "status")

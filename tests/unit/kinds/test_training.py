@@ -18,7 +18,7 @@ def test_dates_symbols_and_timeframes_are_the_strategys_own(workspace: Workspace
     about = ready.metadata()
     assert (about["symbol"], about["timeframe"]) == ("EURUSD", "1h")
     assert (about["start_date"], about["end_date"]) == ("2012-01-01", "2017-01-01")
-    assert ready.launch_profile() == "torch"
+    assert (ready.launch_profile(), ready.needs) == ("torch", "gpu")
 
 
 def test_what_is_given_comes_before_the_strategy(workspace: Workspace):

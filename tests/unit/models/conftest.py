@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ktrdr.models.model import Model, Split, TrainingRecord
-from ktrdr.models.predict import Architecture
+from ktrdr.models.predict import Architecture, Perceptron, Recurrent
 from ktrdr.models.scores import Baselines, History, Scores, SliceScores
 from ktrdr.strategy.features import Scaling
 from ktrdr.strategy.load import load_strategy
@@ -68,10 +68,23 @@ def record() -> TrainingRecord:
     )
 
 
-@pytest.fixture
-def model() -> Model:
-    strategy, random = load_strategy(TEXT, "test").strategy, np.random.default_rng(5)
-    shape = Architecture(inputs=5, hidden=(6, 5), outputs=3, activation="tanh")
+MLP = "{type: mlp, architecture: {hidden_layers: [6, 5], activation: tanh}}"
+RECURRENT = "{type: gru, architecture: {hidden_size: 4, num_layers: 2, sequence_length: 3}}"
+
+
+def model_of(text: str, shape: Architecture) -> Model:
+    strategy, random = load_strategy(text, "test").strategy, np.random.default_rng(5)
     weights = {name: random.normal(0, 0.5, size).astype(np.float32) for name, size in shape.shapes().items()}
     scaling = {"1h_roc_2_raw": Scaling(offset=0.1, scale=2.0)}
     return Model(strategy, strategy.feature_ids, shape, weights, scaling, record(), scores())
+
+
+@pytest.fixture
+def model() -> Model:
+    return model_of(TEXT, Perceptron(inputs=5, hidden=(6, 5), outputs=3, activation="tanh"))
+
+
+@pytest.fixture
+def recurrent() -> Model:
+    """It looks at the last three bars."""
+    return model_of(TEXT.replace(MLP, RECURRENT), Recurrent(kind="gru", inputs=5, hidden=(4, 4), outputs=3, sequence_length=3))

@@ -34,6 +34,15 @@ def test_a_model_comes_back_as_it_was(model: Model, folder: Path) -> None:
         np.testing.assert_array_equal(again.weights[name], array)
 
 
+def test_a_recurrent_model_comes_back_as_it_was(recurrent: Model, tmp_path: Path) -> None:
+    for name, content in to_files(recurrent).items():
+        (tmp_path / name).write_bytes(content)
+    again = load(tmp_path)
+    assert (again.architecture, again.strategy.content_hash) == (recurrent.architecture, recurrent.strategy.content_hash)
+    assert again.architecture.sequence_length == 3
+    assert to_files(again) == to_files(recurrent)
+
+
 def test_the_same_model_gives_the_same_bytes(model: Model, folder: Path) -> None:
     assert to_files(model) == to_files(model) == to_files(load(folder))
 

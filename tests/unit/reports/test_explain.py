@@ -55,3 +55,13 @@ def test_a_raw_input_and_other_timeframes_are_named():
     said = "\n".join(explain(load_strategy(text, "r").strategy))
     assert "rsi (14) (on 1h, 4h): falling (< 50)" in said
     assert "adx plus_di (14) (on 4h): its value, scaling: zscore" in said
+
+
+def test_a_recurrent_network_says_how_far_it_looks_back():
+    written = "  type: mlp\n  architecture: {hidden_layers: [32, 16], dropout: 0.1, activation: relu}\n"
+    assert written in MOMENTUM
+    for layers, shape in ((2, "64 and 64 units in 2 layers"), (1, "64 units in one layer")):
+        text = MOMENTUM.replace(written, f"  type: lstm\n  architecture: {{sequence_length: 30, num_layers: {layers}}}\n")
+        lines = explain(load_strategy(text, "r").strategy)
+        said = f"A recurrent network (lstm) of {shape} reads the last 30 bars in their order, weighs how true each word is"
+        assert any(line.startswith(said) for line in lines), lines

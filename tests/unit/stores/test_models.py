@@ -7,7 +7,7 @@ import pytest
 
 from ktrdr.errors import Invalid, NotFound
 from ktrdr.models.model import Model, Split, TrainingRecord
-from ktrdr.models.predict import Architecture
+from ktrdr.models.predict import Perceptron
 from ktrdr.models.scores import Baselines, History, Scores, SliceScores
 from ktrdr.stores.models import ModelStore
 from ktrdr.strategy.load import load_strategy
@@ -27,7 +27,7 @@ EARLY, LATE = "op_training_20260101_000000_ffffffff", "op_training_20260102_0000
 
 def trained(text: str = TEXT, seed: int = 1) -> Model:
     strategy, random = load_strategy(text, "test").strategy, np.random.default_rng(seed)
-    shape = Architecture(inputs=2, hidden=(3,), outputs=3, activation="relu")
+    shape = Perceptron(inputs=2, hidden=(3,), outputs=3, activation="relu")
     weights = {name: random.normal(0, 0.5, size).astype(np.float32) for name, size in shape.shapes().items()}
     figures = SliceScores(rows=10, accuracy=0.5, loss=0.9)
     split = Split(train_end="a", validation_start="b", validation_end="c", test_start="d", embargo_rows=0, purged_rows=0)

@@ -10,7 +10,7 @@ import pytest
 from ktrdr.errors import Invalid, NoData
 from ktrdr.market.bars import Bars, Floats, Times
 from ktrdr.market.timeframe import Timeframe
-from ktrdr.strategy.features import Scaling, compute_features, fit_scaling
+from ktrdr.strategy.features import Scaling, compute_features, fit_scaling, unbroken
 from ktrdr.strategy.load import Loaded
 from ktrdr.strategy.spec import Strategy
 
@@ -150,3 +150,12 @@ def test_inputs_that_ask_for_no_scaling_get_none(momentum: Callable[..., Strateg
     strategy = momentum()
     plain = compute_features(strategy, {H1: series(H1, 20), H4: series(H4, 5)})
     assert fit_scaling(strategy, plain, plain.known) == {}
+
+
+def test_a_run_of_known_rows_ends_with_an_unknown_row_and_with_a_hole_in_the_data() -> None:
+    time = np.datetime64("2024-01-01", "us") + np.array([0, 1, 2, 3, 4, 5, 300, 301]) * np.timedelta64(1, "h")
+    known = np.array([False, True, True, False, True, True, True, True])
+    assert unbroken(known, time, Timeframe("1h")).tolist() == [0, 1, 2, 0, 1, 2, 1, 2]
+    weekend = np.datetime64("2024-01-05T20:00", "us") + np.array([0, 1, 50, 51]) * np.timedelta64(1, "h")
+    assert unbroken(np.ones(4, dtype=bool), weekend, Timeframe("1h")).tolist() == [1, 2, 3, 4]
+    assert unbroken(known[:0], time[:0], Timeframe("1h")).tolist() == []

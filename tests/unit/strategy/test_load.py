@@ -88,8 +88,9 @@ MISTAKES = {
     "unknown normalization": ("zscore", "z-score", 22, "nn_inputs[1].normalization", "'z-score' is not one of minmax, zscore, none", "zscore"),
     "feature twice": ("timeframes: all", "timeframes: all\n  - {fuzzy_set: strength, timeframes: [4h]}", 20, "nn_inputs[1]", "gives features that are there already: 4h_strength_low, 4h_strength_mid, 4h_strength_high", None),
     "no inputs": ("  - fuzzy_set: strength\n    timeframes: all\n  - raw_indicator: macd_1.signal\n    timeframes: [1h]\n    normalization: zscore\n", "  []\n", 17, "nn_inputs", "must have at least 1", None),
-    "network that cannot be trained": ("type: mlp", "type: lstm", 23, "model", "lstm networks cannot be trained here; use `type: mlp`", None),
-    "unknown network": ("type: mlp", "type: mpl", 24, "model.type", "'mpl' is not one of mlp", "mlp"),
+    "unknown network": ("type: mlp", "type: mpl", 24, "model.type", "'mpl' is not one of mlp, lstm, gru", "mlp"),
+    "network without a type": ("  type: mlp\n", "", 23, "model.type", "is missing", None),
+    "network that is no mapping": ("model:\n  type: mlp\n  architecture: {hidden_layers: [16, 8]}\n", "model: lstm\n", 23, "model", "must be a mapping", None),
     "layer without neurons": ("[16, 8]", "[16, 0]", 25, "model.architecture.hidden_layers[1]", "0 must be at least 1", None),
     "too many layers": ("[16, 8]", "[1, 2, 3, 4, 5, 6, 7, 8, 9]", 25, "model.architecture.hidden_layers", "must have at most 8", None),
     "layers that are no list": ("[16, 8]", "16", 25, "model.architecture.hidden_layers", "must be a list, is '16'", None),
@@ -116,6 +117,46 @@ def test_a_mistake_is_explained_with_its_line_and_place(kind: str, problems: Pro
     assert place in found, found
     assert said in found[place].message
     assert (found[place].line, found[place].nearest) == (line, near)
+
+
+NETWORK = "  type: mlp\n  architecture: {hidden_layers: [16, 8]}\n"
+RECURRENT_MISTAKES = {
+    "no sequence length": ("lstm", "{hidden_size: 8}", "model.architecture.sequence_length", "is missing", None),
+    "keys of an mlp": ("gru", "{hidden_layers: [8], sequence_length: 9}", "model.architecture.hidden_layers", "there is no key 'hidden_layers' here; known: hidden_size, num_layers, dropout, sequence_length", "num_layers"),
+    "misspelt key": ("lstm", "{hidden_siz: 8, sequence_length: 9}", "model.architecture.hidden_siz", "there is no key", "hidden_size"),
+    "misspelt type": ("lstmm", "{hidden_size: 8, sequence_length: 9}", "model.type", "'lstmm' is not one of mlp, lstm, gru", "lstm"),
+    "sequence of one bar": ("lstm", "{sequence_length: 1}", "model.architecture.sequence_length", "1 must be at least 2", None),
+    "endless sequence": ("lstm", "{sequence_length: 501}", "model.architecture.sequence_length", "501 must be at most 500", None),
+    "no units": ("gru", "{hidden_size: 0, sequence_length: 9}", "model.architecture.hidden_size", "0 must be at least 1", None),
+    "too many units": ("gru", "{hidden_size: 1025, sequence_length: 9}", "model.architecture.hidden_size", "1025 must be at most 1024", None),
+    "units as a list": ("lstm", "{hidden_size: [8], sequence_length: 9}", "model.architecture.hidden_size", "must be a whole number", None),
+    "no layers": ("lstm", "{num_layers: 0, sequence_length: 9}", "model.architecture.num_layers", "0 must be at least 1", None),
+    "too many layers": ("lstm", "{num_layers: 5, sequence_length: 9}", "model.architecture.num_layers", "5 must be at most 4", None),
+    "everything dropped": ("lstm", "{dropout: 1.0, sequence_length: 9}", "model.architecture.dropout", "1.0 must be less than 1", None),
+    "sequence of an mlp": ("mlp", "{hidden_layers: [8], sequence_length: 9}", "model.architecture.sequence_length", "there is no key 'sequence_length' here; known: hidden_layers, dropout, activation", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", RECURRENT_MISTAKES)
+def test_a_mistake_in_a_recurrent_network_is_explained_as_any_other(kind: str, problems: Problems) -> None:
+    name, architecture, place, said, near = RECURRENT_MISTAKES[kind]
+    (found,) = problems((NETWORK, f"  type: {name}\n  architecture: {architecture}\n"))
+    assert (found.place, found.nearest, found.line) == (place, near, 24 if place == "model.type" else 25)
+    assert said in found.message
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_a_recurrent_network_needs_its_sequence_length_alone(name: str, load: Load) -> None:
+    strategy = load((NETWORK, f"  type: {name}\n  architecture: {{sequence_length: 30}}\n")).strategy
+    document = strategy.model_dump(mode="json")["model"]
+    assert document == {"type": name, "architecture": {"hidden_size": 64, "num_layers": 2, "dropout": 0.2, "sequence_length": 30}}
+    assert load_strategy(strategy.to_yaml(), "again").strategy == strategy
+
+
+def test_every_key_of_a_recurrent_network_makes_another_strategy(load: Load) -> None:
+    whole = "  type: lstm\n  architecture: {hidden_size: 64, num_layers: 2, dropout: 0.2, sequence_length: 30}\n"
+    changes = [("lstm", "lstm"), ("lstm", "gru"), ("64", "32"), ("layers: 2", "layers: 1"), ("0.2", "0.1"), ("30", "31")]
+    assert len({load((NETWORK, whole.replace(*change))).strategy.content_hash for change in changes}) == len(changes)
 
 
 def test_all_mistakes_are_reported_at_once_in_the_order_of_the_text(problems: Problems) -> None:

@@ -25,22 +25,29 @@ fuzzy_sets:
 nn_inputs:
   - {{fuzzy_set: change, timeframes: all}}
   - {{raw_indicator: roc_2, timeframes: all, normalization: zscore}}
-model: {{type: mlp, architecture: {{hidden_layers: [4]}}}}
+model: {model}
 decisions: {decisions}
 training: {{epochs: 2, labels: {labels}{more}}}
 """
+MLP = "{type: mlp, architecture: {hidden_layers: [4]}}"
 REGRESSION = "{output_format: regression, cost_model: {round_trip_cost: 0.001, min_edge_multiplier: 1.5}}"
 
 
 @pytest.fixture
 def strategy_of() -> Callable[..., Strategy]:
-    """A strategy by symbols, label and further training keys."""
+    """A strategy by symbols, label, further training keys and network."""
 
-    def build(symbols: str = "[AAA]", labels: str = "{source: forward_return, horizon: 5}", more: str = "") -> Strategy:
+    def build(
+        symbols: str = "[AAA]", labels: str = "{source: forward_return, horizon: 5}", more: str = "", model: str = MLP
+    ) -> Strategy:  # fmt: skip
         forecast = "forward_return" in labels
         extra = (", loss: mse" if forecast else "") + (f", {more}" if more else "")
         text = TEXT.format(
-            symbols=symbols, decisions=REGRESSION if forecast else "{output_format: classification}", labels=labels, more=extra
+            symbols=symbols,
+            decisions=REGRESSION if forecast else "{output_format: classification}",
+            labels=labels,
+            more=extra,
+            model=model,
         )
         return load_strategy(text, "test").strategy
 

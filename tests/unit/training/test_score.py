@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ktrdr.models.model import Model
-from ktrdr.models.predict import Architecture
+from ktrdr.models.predict import Perceptron
 from ktrdr.models.scores import History
 from ktrdr.strategy.spec import Strategy
 from ktrdr.training.fit import Fitted
@@ -24,7 +24,7 @@ StrategyOf = Callable[..., Strategy]
 
 def passing_on(outputs: int) -> Fitted:
     """A network that gives its inputs (times a large number) as outputs."""
-    shape = Architecture(inputs=outputs, hidden=(2 * outputs,), outputs=outputs, activation="relu")
+    shape = Perceptron(inputs=outputs, hidden=(2 * outputs,), outputs=outputs, activation="relu")
     one, last = np.eye(outputs, dtype=np.float32), 1.0 if outputs == 1 else 50.0
     weights = {
         "layers.0.weight": np.concatenate([one, -one]),
@@ -36,7 +36,7 @@ def passing_on(outputs: int) -> Fitted:
 
 
 def rows(values: list[list[float]], targets: list[float], dtype: type) -> Slice:
-    return Slice(np.array(values, np.float32), np.array(targets, dtype), np.array([], "datetime64[us]"))
+    return Slice(np.array(values, np.float32), np.array(targets, dtype), np.array([], "datetime64[us]"), np.arange(len(values)))
 
 
 def samples_of(train: Slice, test: Slice, task: str) -> Samples:

@@ -58,12 +58,12 @@ def test_a_better_epoch_ends_a_plateau() -> None:
 
 def test_a_state_survives_being_written() -> None:
     array = np.arange(3, dtype=np.float32)
-    state = FitState(course([1.0, 0.8]), {"a": array}, {"a": array + 1}, {"mean": array + 2}, "mine")
+    state = FitState(course([1.0, 0.8]), {"a": array}, {"a": array + 1}, {"mean": array + 2}, "mine", "cuda")
     written, tensors = state.to_parts()
     again = FitState.from_parts(json.loads(json.dumps(written, allow_nan=False)), tensors)
     assert again.course == state.course
     assert (again.weights["a"].tolist(), again.best["a"].tolist(), again.optimizer["mean"].tolist()) == ([0, 1, 2], [1, 2, 3], [2, 3, 4])
-    assert again.position == "epoch 2"
+    assert (again.position, again.device) == ("epoch 2", "cuda")
     again.must_fit("mine")
     with pytest.raises(Conflict, match="other bars or another strategy"):
         again.must_fit("yours")

@@ -11,6 +11,7 @@ import pytest
 from ktrdr.errors import NoData
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
+from ktrdr.strategy.features import compute_features
 from ktrdr.strategy.spec import Strategy
 from ktrdr.training.windows import Samples, Slice, build_samples
 
@@ -129,3 +130,65 @@ def test_too_few_rows_are_said_with_the_figures(strategy_of: StrategyOf, bars_of
 def test_no_row_at_all_is_said(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
     with pytest.raises(NoData, match="no row has all of its 4 features and a label"):
         samples(strategy_of(labels="{source: forward_return, horizon: 500}"), bars_of())
+
+
+# --- sequences of rows
+
+TEN = "{type: lstm, architecture: {hidden_size: 4, sequence_length: 10}}"
+
+
+def test_a_sequence_is_the_bars_before_its_target_and_lies_in_its_slice(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    """393 rows less 9 at the start; 9 more are lost at the start of the validation and of the test slice."""
+    strategy, bars = strategy_of(model=TEN), bars_of()
+    found = samples(strategy, bars)
+    assert sum(found.rows.values()) == 393 - 9 - 2 * 4 - found.split.purged_rows - 2 * 9
+    assert found.split.purged_rows == 10
+    whole = compute_features(strategy, {HOUR: bars}, found.scaling).values
+    starts = {"train": 2, "validation": hours(found.split.validation_start), "test": hours(found.split.test_start)}
+    for name, start in starts.items():
+        rows: Slice = getattr(found, name)
+        numbers = row_numbers(rows)
+        assert numbers[0] == start + 9
+        assert len(numbers) == len(rows) == len(rows.ends)
+        for number, end in zip(numbers, rows.ends, strict=True):
+            np.testing.assert_array_equal(rows.values[end - 9 : end + 1], whole[number - 9 : number + 1])
+            assert number - 9 >= start
+
+
+def test_without_sequences_every_row_stands_alone(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    found = samples(strategy_of(), bars_of())
+    for rows in (found.train, found.validation, found.test):
+        assert rows.ends.tolist() == list(range(len(rows.values)))
+
+
+def test_no_sequence_crosses_a_hole_in_the_data(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    first, second = bars_of(count=200), bars_of(count=200, seed=2, start="2024-02-01")
+    columns = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("open", "high", "low", "close", "volume")}
+    broken = Bars.checked("AAA", HOUR, np.concatenate([first.time, second.time]), **columns)
+    found = samples(strategy_of(model=TEN), broken, end=START + timedelta(days=60))
+    numbers = np.array([number for rows in (found.train, found.validation, found.test) for number in row_numbers(rows)])
+    assert 199 in numbers
+    assert not set(range(200, 31 * 24 + 9)) & set(numbers.tolist())
+    assert 31 * 24 + 9 in numbers
+
+
+def test_no_sequence_begins_in_the_bars_of_another_symbol_or_before_the_start(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    strategy, series = strategy_of("[AAA, BBB]", model=TEN), {"AAA": bars_of("AAA"), "BBB": bars_of("BBB", seed=2)}
+    found = samples(strategy, *series.values(), start=START + timedelta(hours=50))
+    numbers = row_numbers(found.train)
+    (turn,) = np.flatnonzero(np.diff(numbers) < 0)
+    assert numbers[0] == numbers[turn + 1] == 50 + 9
+    whole = compute_features(strategy, {HOUR: series["BBB"]}, found.scaling).values
+    np.testing.assert_array_equal(found.train.values[found.train.ends[turn + 1] - 9 :][:10], whole[50:60])
+
+
+def test_the_length_of_sequences_is_part_of_what_training_sees(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    nine = strategy_of(model=TEN.replace("length: 10", "length: 9"))
+    assert samples(strategy_of(model=TEN), bars_of()).digest() != samples(nine, bars_of()).digest()
+
+
+def test_sequences_too_long_for_the_rows_are_said(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
+    long = strategy_of(model=TEN.replace("length: 10", "length: 80"))
+    with pytest.raises(NoData, match=r"314 of 400 bars have all features and a label, and 79 such bars before them; split") as caught:
+        samples(long, bars_of())
+    assert (caught.value.hint or "").endswith("or a shorter sequence_length")

@@ -1,0 +1,150 @@
+"""Who gets a GPU: a declared one, a real engine, real runner processes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ktrdr.operations.model import Operation, Status
+from ktrdr.operations.store import NewOperation, Store
+from ktrdr.sample import FOLDER
+from ktrdr.services.operations import OperationsService
+from ktrdr.settings import Settings
+from ktrdr.wiring import Backend, open_backend
+from tests.contracts.test_engine import at_work, runner_of, until
+
+pytestmark = pytest.mark.process
+LONG = {"duration": 60, "iterations": 600}
+
+
+@pytest.fixture(autouse=True)
+def a_gpu_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the backend itself may see, its runners may not."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+
+
+@asynccontextmanager
+async def backend(**given: Any) -> AsyncIterator[tuple[Backend, Store]]:
+    """A backend, and another hand on its queue."""
+    settings = Settings(**given)
+    async with open_backend(settings) as opened, queue(settings) as store:
+        yield opened, store
+
+
+@asynccontextmanager
+async def queue(settings: Settings) -> AsyncIterator[Store]:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    store = await Store.open(settings.operations_url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def wanting(store: Store) -> str:
+    """A dummy in the queue that would have a GPU; when the queue is next looked at is up to the backend."""
+    return (await store.submit(NewOperation("dummy", LONG, needs="gpu"))).operation_id
+
+
+async def working(operations: OperationsService, operation_id: str) -> str:
+    """The worker that an operation has, once it works."""
+    await until(operations, operation_id, lambda o: o.progress.percentage > 0)
+    (slot,) = (slot for slot in operations.workers() if slot.operation_id == operation_id)
+    return slot.worker
+
+
+def sees(pid: int) -> str:
+    """What CUDA_VISIBLE_DEVICES was when the process (or the server it was forked from) was started."""
+    variables = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    (value,) = (v.partition("=")[2] for v in variables if v.startswith("CUDA_VISIBLE_DEVICES="))
+    return value
+
+
+async def test_a_free_gpu_is_taken_first_and_a_freed_one_again() -> None:
+    async with backend(gpus=1, gpu_wait_seconds=60) as (opened, store):
+        operations = opened.operations
+        first = await wanting(store)
+        assert await working(operations, first) == "local-gpu-1"
+        assert sees(runner_of(operations, first)) == "0"
+        second = await wanting(store)
+        plain, pid = await at_work(operations)  # came later, and is not held up
+        assert sees(pid) == ""
+        assert (await operations.get(second)).status is Status.PENDING
+        shown = {slot.worker: (slot.gpu, slot.operation_id) for slot in operations.workers()}
+        assert shown["local-gpu-1"] == ("GPU 0", first)
+        assert shown["local-light-1"] == (None, plain.operation_id)
+        await operations.cancel(first)
+        assert await working(operations, second) == "local-gpu-1"
+        assert sees(runner_of(operations, second)) == "0"
+        for operation_id in (second, plain.operation_id):
+            await operations.cancel(operation_id)
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.5])
+async def test_while_all_gpus_are_busy_a_cpu_will_do(wait: float) -> None:
+    async with queue(Settings()) as store:
+        first = await wanting(store)  # there before the backend, so that all places are free to choose from
+    async with backend(gpus=1, gpu_wait_seconds=wait) as (opened, store):
+        operations = opened.operations
+        assert await working(operations, first) == "local-gpu-1"
+        second = await wanting(store)
+        assert await working(operations, second) == "local-light-1"
+        assert sees(runner_of(operations, second)) == ""
+        record = await operations.get(second)
+        assert record.started_at is not None
+        assert (record.started_at - record.created_at).total_seconds() >= wait
+        for operation_id in (first, second):
+            await operations.cancel(operation_id)
+
+
+async def test_each_runner_sees_a_gpu_of_its_own() -> None:
+    async with backend(gpus=2) as (opened, store):
+        ids = [await wanting(store) for _ in range(2)]
+        workers = {await working(opened.operations, operation_id): operation_id for operation_id in ids}
+        seen = {worker: sees(runner_of(opened.operations, operation_id)) for worker, operation_id in workers.items()}
+        assert seen == {"local-gpu-1": "0", "local-gpu-2": "1"}
+        for operation_id in ids:
+            await opened.operations.cancel(operation_id)
+
+
+async def test_without_a_gpu_nobody_waits_for_one() -> None:
+    async with backend(gpus=0, gpu_wait_seconds=60) as (opened, store):
+        operation_id = await wanting(store)
+        assert await working(opened.operations, operation_id) == "local-light-1"
+        assert {slot.profile for slot in opened.operations.workers()} == {"light", "torch"}
+        assert not [slot for slot in opened.operations.workers() if slot.gpu]
+        await opened.operations.cancel(operation_id)
+
+
+async def test_a_limit_holds_for_gpus_too() -> None:
+    async with backend(gpus=2, running_limit=1) as (opened, store):
+        ids = [await wanting(store) for _ in range(2)]
+        assert await working(opened.operations, ids[0]) == "local-gpu-1"
+        assert (await opened.operations.get(ids[1])).status is Status.PENDING
+        await opened.operations.cancel(ids[0])
+        await working(opened.operations, ids[1])
+        await opened.operations.cancel(ids[1])
+
+
+@pytest.mark.torch
+async def test_a_training_is_given_a_gpu_and_says_what_it_made_of_it() -> None:
+    """The GPU is only declared, so torch finds none: the training goes on without, and does not claim to have one."""
+    text = (FOLDER / "strategies" / "momentum.yaml").read_text(encoding="utf-8").replace("  epochs: ", "  epochs: 1 #")
+    async with backend(gpus=1, gpu_wait_seconds=60) as (opened, _):
+        asked = {"strategy": text, "start_date": "2014-01-01", "end_date": "2014-06-01"}
+        started = await opened.operations.start("training", asked)
+        workers: set[str] = set()
+
+        def ended(now: Operation) -> bool:
+            workers.update(slot.worker for slot in opened.operations.workers() if slot.operation_id)
+            return now.status.ended
+
+        record = await until(opened.operations, started.operation_id, ended, seconds=60)
+        assert (record.status, record.error_message) == (Status.COMPLETED, None)
+        assert workers == {"local-gpu-1"}
+        assert record.progress.context["resource_usage"] == {"gpu_used": False}
+        assert [w for w in record.warnings if w.startswith("it was given the GPU 0, but torch")]
