@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -14,9 +14,10 @@ from ktrdr.errors import Invalid
 from ktrdr.market.bars import COLUMNS, Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.registry import Registry
+from ktrdr.settings import Settings
 
 OnProgress = Callable[[str], None]
-"""Called with what is being done; what it raises ends the fetch."""
+"""Called with what is being done, in waits at least every 50 ms; what it raises ends the fetch."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,19 @@ class Reach:
 
     start: datetime
     end: datetime
+    recent: datetime | None = None
+    """Where a first load begins that names no start; by default at the start."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a provider stands on this machine."""
+
+    configured: bool = True
+    """Whether everything is installed that it takes."""
+    reachable: bool = True
+    sentence: str = "on this machine"
+    hint: str | None = None
 
 
 class Provider(BaseModel):
@@ -34,6 +48,26 @@ class Provider(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    needs: ClassVar[str | None] = None
+    """The command that installs what it takes beyond the product itself."""
+    limits: ClassVar[str] = "none"
+    """How often it may be asked."""
+
+    @classmethod
+    def standing(cls, settings: Settings) -> Standing:
+        """Whether it could be asked now; takes a second at most and asks for nothing."""
+        return Standing()
+
+    def accept(self, symbol: str, timeframe: Timeframe) -> None:
+        """Refuse, before anything is asked, what it cannot have."""
+
+    def regular_hours(self) -> Self:
+        """The provider that gives bars of the regular hours alone, where it can tell them apart; what it gives is cut to them anyway."""
+        return self
+
+    def piece(self, timeframe: Timeframe) -> timedelta | None:
+        """How much is asked for and stored at once; by default a year."""
+        return None
 
     def reach(self, symbol: str, timeframe: Timeframe, on_progress: OnProgress) -> Reach | None:
         """How far its bars reach; None where it has bars for whatever range it is asked for."""
