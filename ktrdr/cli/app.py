@@ -40,6 +40,7 @@ COMMANDS = (
     Command("validate", "Look", "Check a strategy and explain every mistake."),
     Command("migrate", "Look", "Rewrite a version 2 strategy as version 3."),
     Command("data", "Data", "Load bars, show them, and say what range there is."),
+    Command("ib", "Data", "See how Interactive Brokers can be reached, and test it."),
     Command("up", "Backend", "Start the local backend."),
     Command("down", "Backend", "Stop the local backend."),
     Command("serve", "Backend", "Run a backend in this terminal."),
