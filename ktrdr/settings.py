@@ -67,7 +67,7 @@ class Settings(BaseModel):
     ib_port: int = Field(
         7497, ge=1, le=65535, description="Its port: 7497 paper TWS, 7496 live TWS, 4002 paper Gateway, 4001 live Gateway."
     )
-    ib_client_id: int = Field(17, ge=1, le=999_999, description="Client id of loads; where it is in use, the next two are tried.")
+    ib_client_id: int = Field(17, ge=1, le=999_999, description="Client id of loads; where it is in use, the next seven are tried.")
     ib_timeout_seconds: float = Field(60.0, gt=0, description="So long an answer of Interactive Brokers may take.")
 
     @model_validator(mode="before")

@@ -132,7 +132,7 @@ TABLE: tuple[Diagnosis, ...] = (
     replace(PERMISSION, code=203),
     *(replace(REQUEST, code=code) for code in (320, 321, 322)),
     Diagnosis(
-        326, "user", "the client id is in use, and so are the two after it",
+        326, "user", "the client id is in use, and so are the seven after it",
         "end the other program that uses it, or set KTRDR_IB_CLIENT_ID to another number",
     ),
     PERMISSION,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 STEP_SECONDS = 0.05
 """A wait is looked at so often."""
-CLIENT_IDS = 3
-"""So many client ids are tried, one after the other."""
+CLIENT_IDS = 8
+"""So many client ids are tried, one after the other: every load that runs at the same time needs one."""
 CONNECT_SECONDS = 10.0
 AWAY_SECONDS = 600.0
 """So long IB may be away while a request waits."""
@@ -189,7 +189,7 @@ class Session:
     async def _ask(self, contract: Contract, send: Callable[[int], None], give_up: Callable[[int], None], text: str) -> Any:
         """The answer to one request, or Fault; an answer that comes after that is nobody's."""
         if not self.ib.client.isReady():
-            raise self._trouble or Fault(diagnose(504))
+            raise self._why(504)
         number = self._request = self.ib.client.getReqId()
         self._fault = None
         answer = self.ib.wrapper.startReq(number, contract)
@@ -209,16 +209,23 @@ class Session:
         while not answer.done() and self._fault is None:
             self._tell(f"{text}: {self._away.sentence}, waiting for it to come back" if self._away else text)
             if loop.time() > (until + AWAY_SECONDS if self._away else until):
-                raise self._trouble or Fault(diagnose("no answer"))
+                raise self._why("no answer")
             await asyncio.wait({answer}, timeout=STEP_SECONDS)
         if self._fault is not None:
             raise self._fault
         try:
-            return answer.result()
+            found = answer.result()
         except ConnectionError as lost:
-            raise self._trouble or Fault(diagnose(504), str(lost)) from lost
+            raise self._why(504, str(lost)) from lost
         except ValueError as wrong:
             raise Fault(diagnose("unreadable"), str(wrong)) from wrong
+        self._trouble = None
+        return found
+
+    def _why(self, code: int | str, said: str = "") -> Fault:
+        """What was said before explains a failure better than the failure itself; once."""
+        fault, self._trouble = self._trouble or Fault(diagnose(code), said), None
+        return fault
 
     def _heard(self, number: int, code: int, text: str, _contract: object) -> None:
         """Take what IB says for the running request, for the connection, or for nobody."""

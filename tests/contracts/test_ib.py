@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from ktrdr.api.app import create_app
 from ktrdr.cli.app import main
 from ktrdr.errors import Invalid, KtrdrError, NoData, NotFound, Refused, Unavailable
 from ktrdr.kinds.base import Workspace
@@ -32,6 +34,7 @@ from ktrdr.providers.ib_pacing import Rule
 from ktrdr.providers.synthetic import Synthetic
 from ktrdr.services.operations import OperationsService
 from ktrdr.settings import Settings
+from ktrdr.stores.bars import BarStore
 from ktrdr.wiring import open_backend
 from tests.contracts.serving import served
 from tests.unit.kinds.conftest import workspace  # noqa: F401  (the fixture)
@@ -62,7 +65,9 @@ def without(bars: Bars, start: str, end: str) -> Bars:
     return Bars.checked(bars.symbol, bars.timeframe, bars.time[kept], **columns, provider=bars.provider)
 
 
-EURUSD = without(made("EURUSD", "1h"), "2024-02-05", "2024-02-09")
+SOURCE = without(made("EURUSD", "1h", "2023-12-20", "2024-03-25"), "2024-02-05", "2024-02-09")
+EURUSD = SOURCE.between(datetime.fromisoformat(START).replace(tzinfo=UTC), datetime.fromisoformat(END).replace(tzinfo=UTC))
+"""What a load of the range must bring."""
 
 
 class QuickIb(Ib):
@@ -89,7 +94,7 @@ WHOLE: dict[str, Any] = {
 
 @pytest.fixture
 def tws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tws]:
-    with Tws({("EURUSD", "1 hour"): on_the_wire(EURUSD)}).running() as one:
+    with Tws({("EURUSD", "1 hour"): on_the_wire(SOURCE)}).running() as one:
         monkeypatch.setenv("KTRDR_IB_PORT", str(one.port))
         monkeypatch.setenv("KTRDR_IB_TIMEOUT_SECONDS", "0.6")
         yield one
@@ -205,22 +210,23 @@ def test_a_load_that_stops_half_way_is_partial_tells_what_to_do_and_goes_on(work
     assert stored(workspace).digest() == EURUSD.digest()
 
 
-def test_a_stretch_of_which_ib_says_that_it_has_nothing_is_told_and_not_an_error(workspace: Workspace, tws: Tws) -> None:  # noqa: F811
-    hole = without(EURUSD, "2024-01-31", "2024-03-01")
-    tws.bars["EURUSD", "1 hour"] = on_the_wire(hole)
+@pytest.mark.parametrize("hole", ["2024-01-29", "2024-01-31"], ids=["ib says so", "ib gives older bars"])
+def test_a_stretch_of_which_ib_has_nothing_is_told_and_not_an_error(workspace: Workspace, tws: Tws, hole: str) -> None:  # noqa: F811
+    expected = without(EURUSD, hole, "2024-03-01")
+    tws.bars["EURUSD", "1 hour"] = on_the_wire(without(SOURCE, hole, "2024-03-01"))
     listener = Listener()
     result = run(workspace, listener, **WHOLE)
     assert [segment["state"] for segment in result["segments"]] == ["answered", "empty", "answered"]
     assert "ib has no bars in 1 of 3 parts, the first 2024-01-31 .. 2024-03-01: holidays, or holes" in listener.warnings
-    assert stored(workspace).digest() == hole.digest()
-    with pytest.raises(NoData, match=r"ib gave no bars of EURUSD 1h in 2024-02-01 \.\. 2024-02-20"):
-        run(workspace, **{**WHOLE, "start_date": "2024-02-01", "end_date": "2024-02-20"})
+    assert stored(workspace).digest() == expected.digest()
+    with pytest.raises(NoData, match=r"ib gave no bars of EURUSD 1h in 2024-02-05 \.\. 2024-02-20"):
+        run(workspace, **{**WHOLE, "start_date": "2024-02-05", "end_date": "2024-02-20"})
 
 
 def test_the_earliest_bar_limits_what_is_asked_for(workspace: Workspace, tws: Tws) -> None:  # noqa: F811
     result = run(workspace, **{**WHOLE, "start_date": "2020-01-01", "end_date": "2024-01-10"})
     assert result["status"] == "partial"
-    assert result["diagnosis"] == f"ib has 2024-01-01 .. {datetime.now(UTC):%Y-%m-%d} only, asked for 2020-01-01 .. 2024-01-10"
+    assert result["diagnosis"] == f"ib has 2023-12-20 .. {datetime.now(UTC):%Y-%m-%d} only, asked for 2020-01-01 .. 2024-01-10"
     assert len(tws.asked) == 1
     tws.head_script = [error(162, f"{HMDS}HMDS query returned no data")]
     with pytest.raises(NoData, match="EURUSD, its earliest bar: no bars exist there"):
@@ -243,6 +249,17 @@ def test_a_first_load_goes_back_a_while_and_leaves_the_unfinished_bar_out(worksp
     assert not bars.has_volume
     assert result["status"] == "complete"
     assert run(workspace, kind=QuickLoad, symbol="EURUSD", timeframe="1h")["status"] == "nothing-new"
+
+
+def test_a_bar_that_lies_across_two_pieces_comes_whole_and_once(workspace: Workspace, tws: Tws) -> None:  # noqa: F811
+    on_grid = made("EURUSD", "4h", "2023-06-01", "2024-03-25")
+    columns = {column: getattr(on_grid, column) for column in COLUMNS}
+    source = Bars.checked("EURUSD", on_grid.timeframe, on_grid.time - np.timedelta64(2, "h"), **columns, provider="ib")
+    tws.bars["EURUSD", "4 hours"] = on_the_wire(source)
+    run(workspace, **{**WHOLE, "timeframe": "4h", "start_date": "2023-06-05", "end_date": "2024-03-21"})
+    assert len(tws.asked) == 4
+    first, last = datetime(2023, 6, 5, tzinfo=UTC), datetime(2024, 3, 21, tzinfo=UTC)
+    assert workspace.bars.read("EURUSD", Timeframe("4h"), provider="ib").digest() == source.between(first, last).digest()
 
 
 @pytest.mark.parametrize(("flags", "regular"), [({}, False), ({"trading_hours": True}, True), ({"include_extended": True}, False)])
@@ -268,7 +285,7 @@ def test_the_next_client_ids_are_tried_and_then_the_user_is_told(workspace: Work
     tws.taken = {17, 18}
     assert run(workspace, **WHOLE)["status"] == "complete"
     assert tws.clients[:3] == [17, 18, 19]
-    tws.taken.add(19)
+    tws.taken.update(range(19, 25))
     with pytest.raises(Unavailable, match="ib 326: EURUSD, its earliest bar: the client id is in use") as failure:
         run(workspace, **WHOLE)
     assert "KTRDR_IB_CLIENT_ID" in (failure.value.hint or "")
@@ -363,19 +380,27 @@ async def until(operations: OperationsService, ident: str, wanted: Any) -> Opera
 LOAD = {name: value for name, value in WHOLE.items() if name != "kind"}
 
 
+def load(url: str, *words: str) -> int:
+    return main(["data", "load", "EURUSD", "-t", "1h", "--provider", "ib", *words, "--url", url])
+
+
 @pytest.mark.process
-async def test_an_operation_loads_in_a_process_of_its_own(tws: Tws, own_home: Path) -> None:
-    tws.script = [Act(), SILENCE]
-    async with open_backend(Settings()) as backend:
-        started = await backend.operations.start("data_load", LOAD)
-        ended = await until(backend.operations, started.operation_id, lambda one: one.status.ended)
-        bars = await asyncio.to_thread(backend.workspace.bars.read, "EURUSD", HOUR, provider="ib")
-    assert ended.status.value == "completed", ended.error
-    assert ended.result_summary
-    assert (ended.result_summary["status"], ended.result_summary["bars_loaded"]) == ("complete", len(EURUSD))
-    assert bars.digest() == EURUSD.digest()
-    assert Ib.memory(Settings()).count() == 1 + len(tws.asked)  # the earliest bar is asked for too
-    assert (own_home / "cache" / "ib-requests.tsv").exists()
+def test_a_command_loads_in_a_process_of_its_own_and_its_exit_code_says_how_it_went(
+    tws: Tws, own_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    with served(create_app(Settings(), "the home's id")) as url:
+        tws.taken = set(range(17, 25))
+        assert load(url, "--start", START) == 1
+        assert "KTRDR_IB_CLIENT_ID" in capsys.readouterr().out
+        tws.taken, tws.script = set(), [Act(), error(10197, "No market data during competing live session")]
+        assert load(url, "--start", START, "--end", "2024-02-20") == 3
+        shown = capsys.readouterr().out
+        assert "Status:      partial" in shown
+        assert "log out there" in shown
+        assert load(url, "--end", END) == 0
+        capsys.readouterr()
+    assert BarStore(own_home / "bars").read("EURUSD", HOUR, provider="ib").digest() == EURUSD.digest()
+    assert Ib.memory(Settings()).count() == 2 + len(tws.asked)  # the earliest bar was asked for, too
 
 
 @pytest.mark.process
@@ -417,14 +442,12 @@ def shown(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 
 @pytest.mark.process
 def test_commands_say_how_ib_stands(tws: Tws, capsys: pytest.CaptureFixture[str]) -> None:
-    from ktrdr.api.app import create_app
-
     with served(create_app(Settings(), "the home's id")) as url:
         code, text = shown(capsys, "ib", "test", "EURUSD", "--url", url)
         assert code == 0, text
         assert "TWS or Gateway answers" in text
         assert "paper" in text
-        assert "2024-01-01" in text
+        assert "2023-12-20" in text
         code, text = shown(capsys, "ib", "test", "--json", "--url", url)
         assert (code, json.loads(text)["account"], json.loads(text)["client_id"]) == (0, "paper", 17)
         code, text = shown(capsys, "ib", "status", "--url", url)
@@ -439,15 +462,13 @@ def test_commands_say_how_ib_stands(tws: Tws, capsys: pytest.CaptureFixture[str]
         tws.mode = "mute"
         code, text = shown(capsys, "ib", "test", "--url", url)
         assert (code, "TWS or Gateway takes the connection and then says nothing" in text) == (1, True)
-        tws.mode, tws.taken = "normal", {17, 18, 19}
+        tws.mode, tws.taken = "normal", set(range(17, 25))
         code, text = shown(capsys, "ib", "test", "--json", "--url", url)
         assert (code, json.loads(text)["code"]) == (1, 326)
 
 
 @pytest.mark.process
 def test_commands_say_that_nothing_listens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from ktrdr.api.app import create_app
-
     monkeypatch.setenv("KTRDR_IB_PORT", str(closed_port()))
     with served(create_app(Settings(), "the home's id")) as url:
         code, text = shown(capsys, "ib", "test", "--url", url)
@@ -456,3 +477,20 @@ def test_commands_say_that_nothing_listens(monkeypatch: pytest.MonkeyPatch, caps
         code, text = shown(capsys, "ib", "status", "--url", url)
         assert (code, "nothing listens" in text) == (0, True)
         assert "ib: nothing listens" in shown(capsys, "data", "providers", "--url", url)[1]
+
+
+@pytest.mark.process
+def test_without_its_package_the_command_that_installs_it_is_named(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]  # noqa: F811
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, "ib_async", None)  # so an interpreter without it behaves
+    with pytest.raises(Unavailable, match="provider ib needs the package ib_async") as failure:
+        DataLoad(symbol="EURUSD", provider="ib").prepare(workspace)
+    assert failure.value.hint == "pip install 'ktrdr[ib]'"
+    with served(create_app(Settings(), "the home's id")) as url:
+        for words in (("ib", "test"), ("ib", "status"), ("data", "providers"), ("status",)):
+            code, text = shown(capsys, *words, "--url", url)
+            assert "pip install 'ktrdr[ib]'" in text
+            assert code == (1 if words == ("ib", "test") else 0)
+        assert load(url) == 1
+        assert "pip install 'ktrdr[ib]'" in capsys.readouterr().err

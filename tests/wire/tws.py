@@ -16,6 +16,9 @@ from typing import Literal
 Bar = tuple[int, float, float, float, float, float]
 """Start in seconds since 1970, open, high, low, close, volume."""
 DAYS = {"D": 1, "W": 7, "M": 30, "Y": 365}
+SECONDS = {"1 min": 60, "5 mins": 300, "15 mins": 900, "30 mins": 1800, "1 hour": 3600, "2 hours": 7200, "4 hours": 14_400}
+MORE_DAYS = 2
+"""Days without trade do not count for TWS, so that it often goes back farther than was asked."""
 NO_DATA = "Historical Market Data Service error message:HMDS query returned no data: {symbol}@SMART Trades"
 WELL = (
     (2104, "Market data farm connection is OK:usfarm"),
@@ -205,8 +208,13 @@ class Tws:
             return self._unknown()
         end = datetime.strptime(asked.end, "%Y%m%d-%H:%M:%S").replace(tzinfo=UTC).timestamp()
         count, unit = asked.duration.split()
-        start = end - int(count) * (1 if unit == "S" else 86_400 * DAYS[unit])
-        found = [bar for bar in self.bars.get((asked.symbol, asked.size), []) if start <= bar[0] < end]
+        start = end - int(count) * (1 if unit == "S" else 86_400 * (DAYS[unit] + MORE_DAYS))
+        length = SECONDS.get(asked.size, 0)
+        found = [
+            bar if bar[0] + length <= end else (*bar[:2], bar[1], bar[1], bar[1], 0.0)  # a bar that lies across the end is cut off
+            for bar in self.bars.get((asked.symbol, asked.size), [])
+            if start <= bar[0] < end
+        ]
         if not found:
             return error(162, NO_DATA.format(symbol=asked.symbol))
         rows = [

@@ -323,7 +323,7 @@ IB_ANSWER: JSON = {
 }  # fmt: skip
 IB_REFUSED: JSON = {
     **dict.fromkeys(IB_ANSWER), "ok": False, "address": "127.0.0.1:7497", "code": 326, "advice": "set KTRDR_IB_CLIENT_ID to another number",
-    "sentence": "ib 326: connection: the client id is in use, and so are the two after it",
+    "sentence": "ib 326: connection: the client id is in use, and so are the seven after it",
 }  # fmt: skip
 PROVIDERS: list[JSON] = [
     {"name": "ib", "description": "Interactive Brokers, through a running TWS or Gateway.", "options": ["asset", "price"],
