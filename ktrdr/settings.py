@@ -76,6 +76,12 @@ class Settings(BaseModel):
     gate_max_drawdown: float = Field(0.40, description="Backtest gate: largest drawdown, as a share of the peak.")
     gate_min_win_rate: float = Field(0.45, description="Backtest gate: least share of winning trades.")
     gate_min_sharpe: float = Field(-0.50, description="Backtest gate: least annualised Sharpe ratio.")
+    ib_host: str = Field("127.0.0.1", description="Where TWS or Gateway of Interactive Brokers runs.")
+    ib_port: int = Field(
+        7497, ge=1, le=65535, description="Its port: 7497 paper TWS, 7496 live TWS, 4002 paper Gateway, 4001 live Gateway."
+    )
+    ib_client_id: int = Field(17, ge=1, le=999_999, description="Client id of loads; where it is in use, the next seven are tried.")
+    ib_timeout_seconds: float = Field(60.0, gt=0, description="So long an answer of Interactive Brokers may take.")
 
     @model_validator(mode="before")
     @classmethod

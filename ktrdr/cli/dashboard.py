@@ -10,6 +10,7 @@ from ktrdr.cli import backend
 from ktrdr.cli.answers import unreachable
 from ktrdr.cli.client import AsyncCLIClient
 from ktrdr.cli.output import block
+from ktrdr.cli.tables import ib_line
 
 JSON = dict[str, Any]
 COUNTED = ("running", "pending", "completed", "failed", "cancelled")
@@ -23,6 +24,7 @@ class Dashboard:
     workers: list[JSON]
     series: list[JSON]
     budget: JSON
+    ib: JSON
     health: JSON
 
     def as_dict(self) -> JSON:
@@ -33,6 +35,7 @@ class Dashboard:
             "workers_busy": len(self.busy),
             "data": {"symbols": len({row["symbol"] for row in self.series}), "series": len(self.series)},
             "budget": self.budget,
+            "ib": self.ib,
             "backend": self.health,
         }
 
@@ -54,20 +57,21 @@ class Dashboard:
             ("Workers", f"{len(self.workers)}, {len(self.busy)} busy"),
             ("Data", f"{len(self.series)} series of {len({row['symbol'] for row in self.series})} symbols"),
             ("Budget", self.budget["message"]),
+            ("IB", ib_line(self.ib)),
             ("Backend", "; ".join([f"version {self.health['version']}", *self.ailments])),
         ])  # fmt: skip
 
 
 async def look(client: AsyncCLIClient) -> Dashboard:
     """Ask the backend for all of it; it counts the operations over all rows."""
-    *pages, workers, symbols, budget, health = await asyncio.gather(
+    *pages, workers, symbols, budget, ib, health = await asyncio.gather(
         *(client.get("/operations", {"status": status, "limit": 1}) for status in COUNTED),
-        *(client.get(path) for path in ("/workers", "/symbols", "/agent/budget")),
+        *(client.get(path) for path in ("/workers", "/symbols", "/agent/budget", "/ib")),
         asyncio.to_thread(backend.probe, client.url),  # it reads what a backend that is not well says of itself, too
     )
     if health is None:
         raise unreachable(client.url)
     return Dashboard(
         {status: page["total_count"] for status, page in zip(COUNTED, pages, strict=True)}, workers["data"]["workers"], symbols["data"],
-        budget, health,
+        budget, ib["data"], health,
     )  # fmt: skip

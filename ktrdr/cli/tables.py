@@ -146,3 +146,38 @@ def show_features(session: Session, strategy: str) -> None:
     found = session.post("/strategies/features", strategy_argument(strategy))["data"]
     rows = [[row.get(name) for name in ("feature_id", "timeframe", "indicator", "fuzzy_set", "membership")] for row in found["features"]]
     session.output.table(found, ["FEATURE", "TIMEFRAME", "INDICATOR", "FUZZY SET", "WORD"], rows, "No features found")
+
+
+def ib_line(found: JSON) -> str:
+    """How Interactive Brokers stands, in a line."""
+    return f"{found['sentence']} ({found['hint']})" if not found["configured"] else str(found["sentence"])
+
+
+def ib_status(found: JSON) -> list[str]:
+    """Where TWS or Gateway is looked for, and what the limits count."""
+    used = f"{found['requests']} of {found['requests_allowed']} in ten minutes"
+    return block([
+        ("Address", found["address"]), ("Client id", found["client_id"]), ("State", found["sentence"]), ("Next", found["hint"]),
+        ("Requests", used),
+    ])  # fmt: skip
+
+
+def ib_test(found: JSON) -> list[str]:
+    """What TWS or Gateway said, or why it said nothing."""
+    ahead = found["clock_seconds"]
+    return [found["sentence"], *block([
+        ("Address", found["address"]), ("Client id", found["client_id"]), ("Account", found["account"]),
+        ("Protocol", found["server_version"]), ("Clock", None if ahead is None else f"{ahead:+.1f} s against this machine's"),
+        ("Symbol", found["symbol"]), ("Bars begin", found["earliest"] and minute(found["earliest"])), ("Next", found["advice"]),
+    ])]  # fmt: skip
+
+
+def providers(output: Output, found: list[JSON]) -> None:
+    """Where bars can come from; below the table what to do where one cannot be asked."""
+    rows = [
+        [one["name"], one["configured"], one["reachable"], one["limits"], one["options"], one["description"]] for one in found
+    ]  # fmt: skip
+    output.table(found, ["NAME", "CONFIGURED", "REACHABLE", "LIMITS", "OPTIONS", "DESCRIPTION"], rows, "No providers found")
+    for one in found:
+        if not one["reachable"]:
+            output.line(f"{one['name']}: {one['sentence']}. {one['hint']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -9,22 +10,22 @@ from functools import partial
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import AfterValidator, ConfigDict
 
 from ktrdr.errors import Invalid, KtrdrError, NoData
 from ktrdr.kinds.base import JSON, KINDS, Kind, Workspace
 from ktrdr.kinds.given import Saver
-from ktrdr.market.bars import Bars
+from ktrdr.market.bars import Bars, as_datetime, as_time
 from ktrdr.market.checks import check_bars
-from ktrdr.market.sessions import has_hours, no_hours, within_hours
-from ktrdr.market.timeframe import SECONDS, Timeframe
+from ktrdr.market.sessions import asset_class, bar_start, bar_starts, has_hours, no_hours, within_hours
+from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Job
 from ktrdr.providers.base import PROVIDERS, Provider, Reach, build
 from ktrdr.stores.bars import Series, canonical
 from ktrdr.stores.catalog import Hours, Load, Outcome
 from ktrdr.strategy.sections import moment
 
-HOUR = SECONDS["1h"]
 SHORT = timedelta(days=7)
 """A provider whose bars begin or end this far from what was asked for gave a part only; less may be a holiday."""
 
@@ -97,7 +98,9 @@ class DataLoad(Kind):
             raise Invalid(f"the range {_day(start)} .. {_day(end)} is empty", hint="give the earlier date as start")
         provider = PROVIDERS.name_of(PROVIDERS.get(self.provider)) if self.provider else self._known_provider(workspace)
         ready = self.model_copy(update={"provider": provider})
-        workspace.bars.check_origin(ready.symbol, ready._size, provider, ready.source().origin(ready.symbol))
+        source = ready.source()
+        source.accept(ready.symbol, ready._size)
+        workspace.bars.check_origin(ready.symbol, ready._size, provider, source.origin(ready.symbol))
         ready._check_hours(workspace)
         stored = ready._stored(workspace)
         if stored and self.mode == "tail" and start:
@@ -121,7 +124,7 @@ class DataLoad(Kind):
         }  # fmt: skip
 
     def run(self, job: Job, workspace: Workspace) -> JSON:
-        """Ask the provider part by part, and store each part before the next one is asked for; a resumed load asks for the rest."""
+        """Ask the provider part by part, and store each before the next one is asked for; a resumed load asks for the rest."""
         provider, before = self.source(), self._stored(workspace)
         job.report(0, f"Asking {self.provider} for {self.symbol} {self.timeframe}")
         reach = provider.reach(self.symbol, self._size, lambda step: job.report(0, step))
@@ -130,7 +133,7 @@ class DataLoad(Kind):
         segments = [Segment.of(summary) for summary in known["segments"]] if known else []
         start, end = map(datetime.fromisoformat, known["range"]) if known else self._range(reach, before)
         saver = Saver(job, workspace)
-        asked = parts(start, end, newest_first=self.mode == "backfill", monthly=provider.remote and self._size.seconds < HOUR)
+        asked = parts(start, end, provider.piece(self._size), newest_first=self.mode == "backfill")
         for segment in self._load(job, workspace, provider, asked, len(segments)):
             segments.append(segment)
             state = {"range": [start.isoformat(), end.isoformat()], "segments": [s.summary() for s in segments]}
@@ -144,7 +147,7 @@ class DataLoad(Kind):
         conflicts = sum(s.outcome.conflicts for s in segments)
         for remark in provider.remarks():
             job.warn(remark)
-        self._warn(job, workspace, conflicts)
+        self._warn(job, workspace, segments)
         job.report(100, f"{self.symbol} {self.timeframe}: {after.bars:,} bars", steps=(len(segments),) * 2)
         return {
             "symbol": self.symbol, "timeframe": self.timeframe, "mode": self.mode, "provider": self.provider, "hours": self._hours,
@@ -156,8 +159,9 @@ class DataLoad(Kind):
         }  # fmt: skip
 
     def source(self) -> Provider:
-        """The provider, with its options."""
-        return build(self._named, self.model_extra or {})
+        """The provider, with its options and told the hours."""
+        provider = build(self._named, self.model_extra or {})
+        return provider.regular_hours() if self._hours == "regular" else provider
 
     @property
     def _named(self) -> str:
@@ -195,8 +199,9 @@ class DataLoad(Kind):
         bundled = ", ".join(f"{s.symbol} {s.timeframe}" for s in workspace.bars.series() if s.bundled)
         raise Invalid(
             f"no provider is known for {self.symbol} {self.timeframe}, and none was named",
-            hint="--provider files --file PATH for your own, --provider ccxt for crypto, --provider yahoo for stocks and currencies, "
-            f"--provider synthetic for made-up ones, --provider sample for {bundled}",
+            hint="--provider files --file PATH for your own, --provider ib for Interactive Brokers, --provider ccxt for crypto, "
+            "--provider yahoo for stocks and currencies, --provider synthetic for made-up ones, "
+            f"--provider sample for {bundled}",
             details={"providers": list(PROVIDERS.names())},
         )
 
@@ -216,10 +221,13 @@ class DataLoad(Kind):
         """What to ask for: what was wanted, by mode, as far as the provider reaches."""
         start, end = self._dates()
         if stored and self.mode == "tail":
-            start = stored.last + timedelta(seconds=self._size.seconds)
+            # Of a session that begins off the grid the first bar is a short one, and the next begins on the grid.
+            start = as_datetime(bar_start(np.array([as_time(stored.last)]), self._size)[0]) + timedelta(seconds=self._size.seconds)
         if stored and self.mode == "backfill":
             end = stored.first
         if reach:
+            if self.mode == "tail" and not stored:
+                start = start or reach.recent
             return max(start or reach.start, reach.start), min(end or reach.end, reach.end)
         if start is None or end is None:
             missing = " and ".join(name for name, given in (("start", start), ("end", end)) if given is None)
@@ -242,7 +250,7 @@ class DataLoad(Kind):
                 bars = provider.fetch(self.symbol, self._size, start=start, end=end, on_progress=on_progress)
                 outcome = self._keep(workspace, bars, provider.origin(self.symbol))
             except KtrdrError as failure:
-                failed = Outcome("failed", message=f"{failure.message} ({failure.hint})" if failure.hint else failure.message)
+                failed = Outcome("failed", message="; ".join(filter(None, (failure.message, failure.hint))))
                 workspace.bars.end_load(number, failed)
                 if not stored_any:
                     raise
@@ -282,7 +290,16 @@ class DataLoad(Kind):
             return f"{self.provider} has {_day(reach.start)} .. {_day(reach.end)} only, asked for {_day(start)} .. {_day(end)}"
         return None
 
-    def _warn(self, job: Job, workspace: Workspace, conflicts: int) -> None:
+    def _market_is_open(self, segment: Segment) -> bool:
+        start, end = as_time(segment.start), as_time(segment.end)
+        return len(bar_starts(asset_class(self.symbol), self._size, start, end)) > 0
+
+    def _warn(self, job: Job, workspace: Workspace, segments: list[Segment]) -> None:
+        conflicts = sum(s.outcome.conflicts for s in segments)
+        empty = [s for s in segments if s.outcome.state == "empty" and self._market_is_open(s)]
+        if empty:
+            first = f"{_day(empty[0].start)} .. {_day(empty[0].end)}"
+            job.warn(f"{self.provider} has no bars in {len(empty)} of {len(segments)} parts, the first {first}: holidays, or holes")
         if conflicts:
             job.warn(f"{conflicts} of the bars had been stored with other values; the new ones were kept")
         bars = workspace.bars.read(self.symbol, self._size, provider=self.provider)
@@ -290,12 +307,20 @@ class DataLoad(Kind):
             job.warn(str(finding))
 
 
-def parts(start: datetime, end: datetime, *, newest_first: bool, monthly: bool = False) -> list[tuple[datetime, datetime]]:
-    """[start, end) cut at every new year, or at every new month; nothing if it is empty."""
+def parts(start: datetime, end: datetime, length: timedelta | None, *, newest_first: bool) -> list[tuple[datetime, datetime]]:
+    """[start, end) in parts of this length, or cut at every new year; nothing if it is empty."""
+    if length is None:
+        return years(start, end, newest_first=newest_first)
+    edges = [start + at * length for at in range(max(0, math.ceil((end - start) / length)))]
+    found = list(pairwise([*edges, end])) if edges else []
+    return found[::-1] if newest_first else found
+
+
+def years(start: datetime, end: datetime, *, newest_first: bool) -> list[tuple[datetime, datetime]]:
+    """[start, end) cut at every new year; nothing if it is empty."""
     if start >= end:
         return []
-    months = range(1, 13) if monthly else (1,)
-    firsts = (datetime(year, month, 1, tzinfo=UTC) for year in range(start.year, end.year + 1) for month in months)
+    firsts = (datetime(year, 1, 1, tzinfo=UTC) for year in range(start.year, end.year + 1))
     edges = [start, *(first for first in firsts if start < first < end), end]
     spans = list(pairwise(edges))
     return spans[::-1] if newest_first else spans

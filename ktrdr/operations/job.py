@@ -83,7 +83,7 @@ class Job:
     def report(
         self, percentage: float, step: str, *, steps: tuple[int, int] | None = None, items: tuple[int, int] | None = None, **context: Any
     ) -> None:
-        """Show progress (0 to 100) and the step in words; also checks for cancel."""
+        """Show progress (0 to 100) and the step in words, if they are news; also checks for cancel."""
         self.check()
         progress = Progress(
             percentage=round(min(max(percentage, 0.0), 100.0), 2), current_step=step,
@@ -92,7 +92,8 @@ class Job:
         )  # fmt: skip
         now = time.monotonic()
         interval = REPORT_INTERVAL if progress.steps_completed == self._sent.steps_completed else STEP_INTERVAL
-        if now - self._sent_at >= interval or progress.percentage >= 100 > self._sent.percentage:
+        due = now - self._sent_at >= interval or progress.percentage >= 100 > self._sent.percentage
+        if due and progress != self._sent:
             self._sent, self._sent_at = progress, now
             self._link.send({"type": "progress", "progress": progress.model_dump(mode="json")})
 

@@ -8,8 +8,8 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, ClassVar
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
@@ -19,11 +19,17 @@ from ktrdr.market.actions import Action
 from ktrdr.market.bars import COLUMNS, Bars, Floats, Times, as_datetime, row_faults
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.registry import Registry
+from ktrdr.settings import Settings
 
 OnProgress = Callable[[str], None]
-"""Called with what is being done; what it raises ends the fetch."""
+"""Called with what is being done, in waits at least every 50 ms; what it raises ends the fetch."""
 POLL_SECONDS = 0.05
 """While it waits, a provider asks this often whether it is to stop."""
+
+
+MONTH = timedelta(days=30)
+HOUR = 3600
+"""In seconds; of shorter bars less is asked for before it is stored."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,19 @@ class Reach:
 
     start: datetime
     end: datetime
+    recent: datetime | None = None
+    """Where a first load begins that names no start; by default at the start."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a provider stands on this machine."""
+
+    configured: bool = True
+    """Whether everything is installed that it takes."""
+    reachable: bool = True
+    sentence: str = "on this machine"
+    hint: str | None = None
 
 
 class Provider(BaseModel):
@@ -41,11 +60,36 @@ class Provider(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
     needs: ClassVar[tuple[str, str] | None] = None
     """The package it cannot do without, and the extra of ktrdr that installs it."""
-    remote: ClassVar[bool] = False
-    """Whether each page of bars is a request over the network; then less is asked for before it is stored."""
+    limits: ClassVar[str] = "none"
+    """How often it may be asked."""
+
+    @classmethod
+    def standing(cls, settings: Settings) -> Standing:
+        """Whether it could be asked now; takes a second at most and asks for nothing."""
+        if cls.needs is None:
+            return Standing()
+        package = cls.needs[0]
+        if not installed(package):
+            return Standing(False, False, f"needs the package {package}", cls.install())
+        return Standing(True, True, f"the package {package} is there; whether its server answers shows when it is asked")
+
+    @classmethod
+    def install(cls) -> str | None:
+        """The command that installs what it needs."""
+        return f"pip install 'ktrdr[{cls.needs[1]}]'" if cls.needs else None
+
+    def accept(self, symbol: str, timeframe: Timeframe) -> None:
+        """Refuse, before anything is asked, what it cannot have."""
+
+    def regular_hours(self) -> Self:
+        """The provider that gives bars of the regular hours alone, where it can tell them apart; what it gives is cut to them anyway."""
+        return self
+
+    def piece(self, timeframe: Timeframe) -> timedelta | None:
+        """How much is asked for and stored at once; by default a year."""
+        return None
 
     _remarks: list[str] = PrivateAttr(default_factory=list)
 
@@ -92,13 +136,17 @@ def build(name: str, options: Mapping[str, Any]) -> Provider:
 
 
 def require(name: str, package: str, extra: str) -> None:
-    """Unavailable, with what to install, unless a provider's package is there; it is not loaded."""
-    try:
-        found = importlib.util.find_spec(package)
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
+    """Unavailable, with what to install, unless a provider's package is there."""
+    if not installed(package):
         raise Unavailable(f"provider {name} needs the package {package}, which is not installed", hint=f"pip install 'ktrdr[{extra}]'")
+
+
+def installed(package: str) -> bool:
+    """Whether a package is there; it is not loaded."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def no_bars(symbol: str, timeframe: Timeframe, provider: str) -> Bars:

@@ -16,7 +16,7 @@ from pydantic import Field, PrivateAttr
 from ktrdr.errors import Invalid, KtrdrError, NoData, NotFound, Unavailable
 from ktrdr.market.bars import COLUMNS, Bars
 from ktrdr.market.timeframe import SECONDS, Timeframe
-from ktrdr.providers.base import PROVIDERS, OnProgress, Provider, Reach, no_bars, usable, wait
+from ktrdr.providers.base import HOUR, MONTH, PROVIDERS, OnProgress, Provider, Reach, no_bars, usable, wait
 from ktrdr.settings import Settings
 
 Candle = list[Any]
@@ -37,7 +37,7 @@ class Ccxt(Provider):
     """Candles of a crypto exchange, such as BTCUSDT of Binance; needs no account."""
 
     needs = ("ccxt", "crypto")
-    remote = True
+    limits = "as its exchange allows; refusals are waited out"
 
     exchange: str = Field(default_factory=lambda: Settings().ccxt_exchange)
     """Which exchange, as ccxt spells it, such as binance or kraken; default: KTRDR_CCXT_EXCHANGE."""
@@ -56,6 +56,10 @@ class Ccxt(Provider):
     def origin(self, symbol: str) -> str:
         """The exchange and the kind of market."""
         return f"{self.exchange} {self.market}"
+
+    def piece(self, timeframe: Timeframe) -> timedelta | None:
+        """Minutes are stored month by month, for each page of them is a request."""
+        return MONTH if timeframe.seconds < HOUR else None
 
     def reach(self, symbol: str, timeframe: Timeframe, on_progress: OnProgress) -> Reach:
         """From the first candle to the end of the last finished one."""

@@ -14,7 +14,7 @@ from ktrdr.market.actions import Action, split_factor
 from ktrdr.market.bars import COLUMNS, Bars
 from ktrdr.market.sessions import asset_class
 from ktrdr.market.timeframe import SECONDS, Timeframe
-from ktrdr.providers.base import PROVIDERS, OnProgress, Provider, Reach, no_bars, usable, wait
+from ktrdr.providers.base import HOUR, MONTH, PROVIDERS, OnProgress, Provider, Reach, no_bars, usable, wait
 from ktrdr.settings import Settings
 
 Table = Any
@@ -40,7 +40,7 @@ class Yahoo(Provider):
     """
 
     needs = ("yfinance", "yahoo")
-    remote = True
+    limits = "not published; refusals are waited out"
 
     ticker: str | None = Field(None, min_length=1)
     """Yahoo's own name, where it is not the symbol, such as ^GSPC for SP500."""
@@ -58,6 +58,10 @@ class Yahoo(Provider):
         """Yahoo's name of the symbol, and what its prices are."""
         extended = ", with bars outside the regular hours" if self.prepost else ""
         return f"{self._name(symbol)}, prices as traded{extended}"
+
+    def piece(self, timeframe: Timeframe) -> timedelta | None:
+        """Minutes are stored month by month, for each page of them is a request."""
+        return MONTH if timeframe.seconds < HOUR else None
 
     def reach(self, symbol: str, timeframe: Timeframe, on_progress: OnProgress) -> Reach:
         """From the first day, or as far back as Yahoo has bars of the size, until now."""

@@ -80,3 +80,10 @@ def range_(ctx: typer.Context, symbol: Symbol, timeframe: TimeframeOption = None
     """Say from when to when there are bars of a symbol."""
     session: Session = ctx.obj
     tables.show_range(session, symbol, timeframe)
+
+
+@app.command()
+def providers(ctx: typer.Context) -> None:
+    """List where bars can come from: what each needs, allows, and whether it could be asked now."""
+    session: Session = ctx.obj
+    tables.providers(session.output, session.get("/providers")["data"])

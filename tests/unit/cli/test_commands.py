@@ -340,6 +340,44 @@ def test_one_operation(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["operation_id"] == TRAINING
 
 
+IB_STATUS: JSON = {
+    "address": "127.0.0.1:7497", "client_id": 17, "configured": True, "reachable": True, "requests": 3, "requests_allowed": 55,
+    "sentence": "something listens at 127.0.0.1:7497", "hint": "ktrdr ib test asks whether it is TWS or Gateway",
+}  # fmt: skip
+IB_ANSWER: JSON = {
+    "ok": True, "address": "127.0.0.1:7497", "sentence": "TWS or Gateway answers", "advice": None, "code": None, "client_id": 17,
+    "server_version": 178, "account": "paper", "clock_seconds": -0.4, "symbol": "EURUSD", "earliest": "2005-03-09T20:00:00Z",
+}  # fmt: skip
+IB_REFUSED: JSON = {
+    **dict.fromkeys(IB_ANSWER), "ok": False, "address": "127.0.0.1:7497", "code": 326, "advice": "set KTRDR_IB_CLIENT_ID to another number",
+    "sentence": "ib 326: connection: the client id is in use, and so are the seven after it",
+}  # fmt: skip
+PROVIDERS: list[JSON] = [
+    {"name": "ib", "description": "Interactive Brokers, through a running TWS or Gateway.", "options": ["asset", "price"],
+     "limits": "60 requests in 10 minutes", "needs": "pip install 'ktrdr[ib]'", "configured": False, "reachable": False,
+     "sentence": "needs the package ib_async", "hint": "pip install 'ktrdr[ib]'"},
+    {"name": "sample", "description": "Bars of a few symbols that come with the product, offline.", "options": [], "limits": "none",
+     "needs": None, "configured": True, "reachable": True, "sentence": "on this machine", "hint": None},
+]  # fmt: skip
+
+
+def test_interactive_brokers(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.on("GET", "/ib", Answer(200, {"success": True, "data": IB_STATUS}))
+    shown = screen(api, capsys, "ib", "status") + screen(api, capsys, "ib", "status", "--json")
+    api.on("POST", "/ib/test", Answer(200, {"success": True, "data": IB_ANSWER}))
+    shown += screen(api, capsys, "ib", "test", "EURUSD")
+    assert api.heard("POST", "/ib/test")[0].body == {"symbol": "EURUSD"}
+    api.on("POST", "/ib/test", Answer(200, {"success": True, "data": IB_REFUSED}))
+    shown += screen(api, capsys, "ib", "test") + screen(api, capsys, "ib", "test", "--json")
+    assert api.heard("POST", "/ib/test")[1].body == {}
+    agrees("ib", shown)
+
+
+def test_providers(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.on("GET", "/providers", Answer(200, {"success": True, "data": PROVIDERS}))
+    agrees("providers", screen(api, capsys, "data", "providers") + screen(api, capsys, "data", "providers", "--json"))
+
+
 def test_the_dashboard(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     counts = {"running": 1, "pending": 0, "completed": 1234, "failed": 2, "cancelled": 3}
     api.on("GET", "/operations", lambda request: Answer(200, {"data": [], "total_count": counts[request.query["status"]]}))
@@ -355,6 +393,7 @@ def test_the_dashboard(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
             {"date": "2026-11-21", "daily_limit": 5.0, "today_spend": 0.2, "remaining": 4.8, "message": "About 24 cycles are left today"},
         ),
     )
+    api.on("GET", "/ib", Answer(200, {"success": True, "data": IB_STATUS}))
     agrees("status", screen(api, capsys, "status"))
     main(["status", "--json", "--url", api.url])
     document = json.loads(capsys.readouterr().out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Cancelled, Job
 from ktrdr.operations.model import CheckpointRef, Operation
-from ktrdr.providers.base import OnProgress, Provider
+from ktrdr.providers.base import PROVIDERS, OnProgress, Provider
 from ktrdr.providers.synthetic import Synthetic
 from ktrdr.stores.catalog import Outcome
 
@@ -338,13 +338,14 @@ def test_it_shows_its_parameters_with_the_providers_own(workspace: Workspace):
 def test_a_range_is_cut_at_every_new_year():
     start, end = datetime(2012, 6, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)
     edge = datetime(2013, 1, 1, tzinfo=UTC)
-    assert parts(start, end, newest_first=False) == [(start, edge), (edge, end)]
-    assert parts(start, end, newest_first=True) == [(edge, end), (start, edge)]
-    assert parts(start, start, newest_first=False) == []
+    assert parts(start, end, None, newest_first=False) == [(start, edge), (edge, end)]
+    assert parts(start, end, None, newest_first=True) == [(edge, end), (start, edge)]
+    assert parts(start, start, None, newest_first=False) == []
 
 
-def test_minutes_of_a_remote_provider_are_cut_at_every_new_month():
-    start, end = datetime(2012, 11, 20, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC)
-    edge = datetime(2012, 12, 1, tzinfo=UTC)
-    assert parts(start, end, newest_first=False, monthly=True) == [(start, edge), (edge, end)]
-    assert parts(start, end, newest_first=True, monthly=True) == [(edge, end), (start, edge)]
+def test_minutes_of_a_remote_provider_are_cut_month_by_month():
+    start, end = datetime(2012, 11, 20, tzinfo=UTC), datetime(2012, 12, 31, tzinfo=UTC)
+    ccxt, length = PROVIDERS.get("ccxt")(), timedelta(days=30)
+    assert (ccxt.piece(Timeframe("1m")), ccxt.piece(Timeframe("1h"))) == (length, None)
+    assert parts(start, end, length, newest_first=False) == [(start, start + length), (start + length, end)]
+    assert parts(start, end, length, newest_first=True) == [(start + length, end), (start, start + length)]
