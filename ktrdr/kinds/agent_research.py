@@ -6,15 +6,18 @@ top and finds the children that are done.
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any, Self
 
 from pydantic import Field
 
+from ktrdr import telemetry
 from ktrdr.agents.cycle import (
     ASSESSING,
     BACKTESTING,
     DESIGNING,
+    PHASES,
     TRAINING,
     CycleResult,
     Dates,
@@ -95,13 +98,13 @@ class AgentResearch(Kind):
         training = self._child(job, TRAINING, train)
         job.describe(training_result=training["gate_inputs"])
         found = found.trained(training)
-        found = self._gate(found, TRAINING, training_checks(training["gate_inputs"], thresholds))
+        found = self._gate(job, found, TRAINING, training_checks(training["gate_inputs"], thresholds))
 
         test = {**strategy, "start_date": written(dates.test_start), "end_date": written(dates.test_end)}
         backtest = self._child(job, BACKTESTING, {**test, "model_path": training["model_path"]})
         job.describe(backtest_result=backtest["metrics"])
         found = found.tested(backtest)
-        found = self._gate(found, BACKTESTING, backtest_checks(figures(backtest), thresholds))
+        found = self._gate(job, found, BACKTESTING, backtest_checks(figures(backtest), thresholds))
 
         context = context_of(found, text)
         assessed = self._child(job, ASSESSING, {"context": context, "designer": self.designer, "model": self.model})
@@ -161,9 +164,12 @@ class AgentResearch(Kind):
             raise phase_error(phase, why.message, why.code, why.hint) if why else phase_error(phase, "it gave no reason")
         return {**child.result_summary, "warnings": child.warnings}
 
-    def _gate(self, found: CycleResult, phase: Phase, checks: tuple[Check, ...]) -> CycleResult:
+    def _gate(self, job: Job, found: CycleResult, phase: Phase, checks: tuple[Check, ...]) -> CycleResult:
         """What was found, with the gate's answer; a refusal ends the cycle with everything that was measured."""
         report = gate_report(gate_name(phase), checks)
+        following = PHASES[PHASES.index(phase) + 1]
+        if following.metadata_key not in job.operation.metadata:  # else it was passed in an earlier attempt, and is so again
+            telemetry.record(f"gate {report['gate']}", time.time_ns(), gate_attributes(report))
         gated = found.gated(report)
         if not report["passed"]:
             metrics = {check.name: check.value for check in checks}
@@ -192,6 +198,13 @@ def plan_of_strategy(workspace: Workspace, strategy: Strategy) -> Plan:
         require_bars(workspace, symbol, each, (dates.train_start, dates.train_end))
         require_bars(workspace, symbol, each, (dates.test_start, dates.test_end))
     return Plan(goal=None, symbol=symbol, timeframe=timeframe.name, dates=dates)
+
+
+def gate_attributes(report: JSON) -> JSON:
+    """A gate's answer as a trace shows it, with every value and its threshold."""
+    values = {f"gate.{check['check']}": check["value"] for check in report["checks"]}
+    thresholds = {f"gate.{check['check']}.threshold": check["threshold"] for check in report["checks"]}
+    return {"gate.name": report["gate"], "gate.passed": report["passed"], "gate.reason": report["reason"], **values, **thresholds}
 
 
 def figures(backtest: JSON) -> JSON:

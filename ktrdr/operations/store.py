@@ -17,6 +17,7 @@ from ktrdr.operations import database
 from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting, with_child
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record, utc_now
 from ktrdr.operations.tables import attempts, events, operations, steps
+from ktrdr.operations.tracing import context_of
 
 AHEAD = timedelta(minutes=10)
 """One step of priority is worth so much waiting; therefore nothing waits for ever."""
@@ -34,6 +35,8 @@ class NewOperation:
     priority: int = 0
     idempotency_key: str | None = None
     resumed_from: JSON | None = None
+    traceparent: str | None = None
+    """The span that asked for it, if anything traced did."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Claim:
     operation: Operation
     parameters: JSON
     profile: str
+    traceparent: str | None
+    """The span below which it hangs."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,7 @@ class Store(Readings):
             "path": f"{parent.path if parent is not None else '/'}{operation_id}/", "idempotency_key": new.idempotency_key,
             "parameters": new.parameters, "metadata": new.metadata, "created_at": now, "resumed_from": new.resumed_from,
             "warnings": [],
+            "traceparent": context_of(parent.operation_id, parent.traceparent).traceparent if parent is not None else new.traceparent,
         }  # fmt: skip
         row = (await connection.execute(insert(operations).values(values).returning(*operations.c))).one()
         await self._log(connection, operation_id, 0, "queued")
@@ -169,7 +175,7 @@ class Store(Readings):
             rows = (await connection.execute(select(operations).where(o.operation_id.in_(ids)))).all()
             begun = [{"operation_id": row.operation_id, "attempt": row.attempt, "started_at": now} for row in rows]
             await connection.execute(insert(attempts), begun)
-            return [Claim(record(row), row.parameters, row.profile) for row in rows]
+            return [Claim(record(row), row.parameters, row.profile, row.traceparent) for row in rows]
 
     async def _ready(self, connection: AsyncConnection, profile: str, most: int, limits: Mapping[str, int]) -> list[str]:
         """Ids of queued operations whose turn it is."""
