@@ -32,6 +32,8 @@ class Exporter:
     def __init__(self) -> None:
         self._spans: queue.Queue[Span | None] = queue.Queue(KEPT_SPANS)
         self._dropped = 0
+        self._outlet: Outlet | None = None
+        self._given_up = False
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
 
@@ -47,13 +49,16 @@ class Exporter:
         """Send what is left, if that takes no longer than so many seconds."""
         try:
             self._spans.put_nowait(None)
+            self._thread.join(seconds)
         except queue.Full:
-            return  # the collector is too slow for what waits already
-        self._thread.join(seconds)
+            pass  # the collector is too slow for what waits already
+        self._given_up = True
+        if self._thread.is_alive() and self._outlet:
+            self._outlet.give_up()
 
     def _run(self) -> None:
         try:
-            outlet = Outlet()
+            outlet = self._outlet = Outlet()
         except ImportError:
             log.warning("traces are wanted and cannot be sent", collector=collector(), hint=INSTALL)
             return
@@ -61,7 +66,7 @@ class Exporter:
             log.warning("traces are wanted and cannot be sent", collector=collector(), reason=str(error), hint="see the OTEL_ variables")
             return
         more = True
-        while more:
+        while more and not self._given_up:
             batch, more = self._batch()
             if outlet.export(batch) and self._dropped:
                 log.warning("spans were dropped: they came faster than the collector took them", spans=self._dropped)
@@ -112,7 +117,8 @@ class Outlet:
         self._tracer = provider.get_tracer("ktrdr", __version__)
         self._trouble = FirstTrouble()
         library = logging.getLogger("opentelemetry")
-        library.handlers, library.propagate = [self._trouble], False
+        library.propagate = False
+        library.addHandler(self._trouble)
         self._exporter = OTLPSpanExporter()
 
     def export(self, batch: list[Span]) -> bool:
@@ -124,6 +130,10 @@ class Outlet:
             return False
         self._trouble.over()
         return True
+
+    def give_up(self) -> None:
+        """Try nothing again."""
+        self._exporter.shutdown()
 
     def _made(self, span: Span) -> ReadableSpan:
         """A span as OpenTelemetry has it."""
@@ -154,10 +164,12 @@ class FirstTrouble(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._said = False
+        self._thread = threading.get_ident()
+        """The thread that sends; what the library says in others is not about this collector."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """The library has met trouble."""
-        if not self._said:
+        if not self._said and record.thread == self._thread:
             self._said = True
             log.warning("traces do not arrive; everything else goes on", collector=collector(), reason=record.getMessage()[:LONGEST_REASON])
 

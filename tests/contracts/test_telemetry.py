@@ -83,6 +83,7 @@ def test_a_cycle_is_one_trace_whatever_is_killed_cancelled_and_resumed(user: Use
     begun(user, training, 3)
     assert user.cancel(first)["status"] == "cancelled"
     user.run("resume", first, "--follow")
+    collector.until(lambda: bool(collector.named("ktrdr resume")) and len(collector.named("agent_research")) == 2)
     user.run("down")
 
     assert {span.service for span in collector.spans} == {"ktrdr"}
@@ -139,6 +140,7 @@ async def test_an_operation_hangs_below_whatever_asked_for_it(collector: Collect
         alone = await backend.operations.start("dummy", {"duration": 0.1, "iterations": 2})
         for operation in (asked, alone):
             await ended(backend, operation)
+        await asyncio.to_thread(collector.until, lambda: len(collector.named("dummy")) == 2)
     below, first = (next(s for s in collector.named("dummy") if s.attributes["operation.id"] == o.operation_id) for o in (asked, alone))
     assert (below.trace_id, below.parent_id) == caller
     assert first.parent_id == ""
