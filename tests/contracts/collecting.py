@@ -102,10 +102,12 @@ def collecting(port: int = 0) -> Iterator[Collector]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     collector.url = f"http://127.0.0.1:{server.server_port}"
-    yield collector
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield collector
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @contextmanager
