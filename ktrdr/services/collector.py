@@ -133,7 +133,7 @@ class Outlet:
 
     def give_up(self) -> None:
         """Try nothing again."""
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
     def _made(self, span: Span) -> ReadableSpan:
         """A span as OpenTelemetry has it."""
