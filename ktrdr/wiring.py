@@ -21,11 +21,14 @@ from ktrdr.operations.local import LocalEngine
 from ktrdr.operations.model import Operation
 from ktrdr.operations.store import NewOperation, Store
 from ktrdr.services.agent import AgentService
+from ktrdr.services.collector import Exporter
 from ktrdr.services.figures import OperationFigures
 from ktrdr.services.housekeeping import tidy_for_ever
 from ktrdr.services.operations import OperationsService, prepared
+from ktrdr.services.traces import OperationTraces
 from ktrdr.settings import Settings
 from ktrdr.stores.trials import Trial
+from ktrdr.telemetry import collector
 from ktrdr.workspace import open_workspace
 
 ONE_THREAD = (
@@ -37,6 +40,8 @@ ONE_THREAD = (
     "POLARS_MAX_THREADS",
 )
 """Two threads on two busy cores make small networks six times slower, and other bits."""
+LAST_SPANS_SECONDS = 0.5
+"""A backend that leaves waits no longer for a collector."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Backend:
     workspace: Workspace
     operations: OperationsService
     agent: AgentService
+    traces: OperationTraces | None
+    """None where nothing is traced."""
 
 
 def runner_environment(settings: Settings) -> dict[str, str]:
@@ -69,7 +76,15 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     store = await Store.open(settings.operations_url)
     spending = store.spending(Limits.of(settings))
     figures = OperationFigures()
-    hub = Hub(on_end=figures.ended)
+    exporter = Exporter() if collector() else None
+    traces = OperationTraces(store, exporter.send) if exporter else None
+
+    def on_end(operation: Operation) -> None:
+        figures.ended(operation)
+        if traces:
+            traces.ended(operation)
+
+    hub = Hub(on_end)
 
     async def append_trial(operation: Operation, step_key: str, fields: dict[str, Any]) -> int:
         own = {"key": f"{operation.operation_id}: {step_key}", "operation_id": operation.operation_id}
@@ -97,6 +112,7 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     doors = Doors(
         store, hub, {command.__name__: command for command in commands}, start_child, ports.checkpoints.delete,
         settings.cancel_grace_seconds, settings.max_attempts, settings.runner_memory_mb,
+        exporter.send if exporter else None,
     )  # fmt: skip
     slots = {"light": settings.light_slots, "torch": settings.torch_slots}
     start = launcher or suitable_launcher(runner_environment(settings))
@@ -109,10 +125,14 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     try:
         await dispatcher.start()
         housekeeping = asyncio.create_task(tidy_for_ever(store, ports.checkpoints, settings), name="housekeeping")
-        yield Backend(settings, ports, operations, AgentService(operations, ports, spending))
+        yield Backend(settings, ports, operations, AgentService(operations, ports, spending), traces)
     finally:
         if housekeeping:
             housekeeping.cancel()
         await dispatcher.stop()
         await engine.close()
+        if traces:
+            await traces.settle(LAST_SPANS_SECONDS)
         await store.close()
+        if exporter:
+            await asyncio.to_thread(exporter.close, LAST_SPANS_SECONDS)

@@ -14,18 +14,19 @@ settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
+COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED")
 
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test has a home and a trial ledger of its own, port 0, no GPU and no provider key."""
+    """Each test has a home and a trial ledger of its own, port 0, no GPU, no provider key and no collector."""
     home = tmp_path / "home"
     monkeypatch.setenv("KTRDR_HOME", str(home))
     monkeypatch.setenv("KTRDR_LEDGER", str(tmp_path / "trials.sqlite"))
     monkeypatch.setenv("KTRDR_PORT", "0")
     monkeypatch.setenv("KTRDR_GPUS", "0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    for name in ("KTRDR_API_URL", "KTRDR_TOKEN", *PROVIDER_KEYS):
+    for name in ("KTRDR_API_URL", "KTRDR_TOKEN", *PROVIDER_KEYS, *COLLECTOR):
         monkeypatch.delenv(name, raising=False)
     return home
 

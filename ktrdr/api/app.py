@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, FastAPI, Request, Response
 
 import ktrdr
+from ktrdr import telemetry
 from ktrdr.api import errors
 from ktrdr.api.endpoints import agent, checkpoints, data, operations, providers, starts, strategies, system
 from ktrdr.operations.launch import Launcher
@@ -67,4 +68,5 @@ async def guard(request: Request, call_next: Next) -> Response:
     length = request.headers.get("content-length", "0")
     if not length.isdigit() or int(length) > LARGEST_BODY or "chunked" in request.headers.get("transfer-encoding", ""):
         return errors.envelope(413, "too_large", f"a body may have {LARGEST_BODY:,} bytes and must say how many it has")
-    return await call_next(request)
+    with telemetry.within(telemetry.SpanContext.parse(request.headers.get("traceparent"))):
+        return await call_next(request)

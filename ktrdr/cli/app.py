@@ -141,7 +141,7 @@ def dispatch(words: list[str], flags: Flags, output: Output) -> int:
     url = flags.url or (f"http://127.0.0.1:{flags.port}" if flags.port is not None else None)
     command: Any = load(words[0])
     try:
-        code = command.main(words[1:], f"ktrdr {words[0]}", standalone_mode=False, obj=Session(output, url, flags.port))
+        code = command.main(words[1:], f"ktrdr {words[0]}", standalone_mode=False, obj=Session(output, url, flags.port, words[0]))
     except typer.TyperException as mistake:
         context = getattr(mistake, "ctx", None)
         place = context.command_path if context else f"ktrdr {words[0]}"

@@ -18,12 +18,15 @@ from ktrdr.cli.answers import RETRIES, TEMPORARY, ApiError, answer_of, unreachab
 from ktrdr.cli.events import read_events
 from ktrdr.cli.interrupt import Interrupt
 from ktrdr.operations.model import Status
+from ktrdr.telemetry import SpanContext, collector
 
 if TYPE_CHECKING:
     from ktrdr.cli.operation_adapters import OperationAdapter
 
 JSON = dict[str, Any]
 POLL_SECONDS = 0.3
+MOST_WORDS = 1000
+LAST_WORD_SECONDS = 0.5
 NO_STREAM = frozenset({404, 405, 406, 501})
 logger = logging.getLogger("ktrdr.cli.client")
 
@@ -55,11 +58,16 @@ class AsyncCLIClient:
     Without `base_url` it talks to the backend that `KTRDR_API_URL` names, else to the local one, which it starts if need be.
     """
 
-    def __init__(self, base_url: str | None = None, *, timeout: float = 30.0, patience: float = 120.0) -> None:
+    def __init__(self, base_url: str | None = None, *, timeout: float = 30.0, patience: float = 120.0, command: str = "") -> None:
         self._named = base_url
         self._timeout = timeout
         self._patience = patience
         """Seconds that a followed operation may stay out of reach."""
+        self._command = command
+        """What the first span of a trace is called."""
+        self._begun = time.monotonic()
+        self._started: list[str] = []
+        """Operations whose traces begin with this command."""
 
     async def __aenter__(self) -> Self:
         import httpx
@@ -71,6 +79,8 @@ class AsyncCLIClient:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for operation_id in self._started:
+            await self._end_trace(operation_id, repr(error)[:MOST_WORDS] if error else None)
         await self._http.aclose()
 
     @property
@@ -83,9 +93,10 @@ class AsyncCLIClient:
         given = {name: value for name, value in (params or {}).items() if value is not None}
         return await self._request("GET", path, repeatable=True, params=given)
 
-    async def post(self, path: str, json: JSON | None = None, *, idempotency_key: str | None = None) -> Any:
+    async def post(self, path: str, json: JSON | None = None, *, idempotency_key: str | None = None, traceparent: str | None = None) -> Any:
         """What the backend answers to a POST; tried again only with an idempotency key, so that nothing starts twice."""
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        said = {"Idempotency-Key": idempotency_key, "traceparent": traceparent}
+        headers = {name: value for name, value in said.items() if value}
         return await self._request("POST", path, repeatable=idempotency_key is not None, json=json or {}, headers=headers)
 
     async def delete(self, path: str) -> Any:
@@ -94,8 +105,23 @@ class AsyncCLIClient:
 
     async def start_operation(self, adapter: OperationAdapter) -> str:
         """Start what the adapter describes, once, and return the operation's id."""
-        answer = await self.post(adapter.get_start_endpoint(), adapter.get_start_payload(), idempotency_key=uuid.uuid4().hex)
-        return adapter.parse_start_response(answer)
+        traceparent = SpanContext.new().traceparent if collector() else None
+        payload = adapter.get_start_payload()
+        answer = await self.post(adapter.get_start_endpoint(), payload, idempotency_key=uuid.uuid4().hex, traceparent=traceparent)
+        operation_id = adapter.parse_start_response(answer)
+        if traceparent:
+            self._started.append(operation_id)
+        return operation_id
+
+    async def _end_trace(self, operation_id: str, error: str | None) -> None:
+        """Let the backend tell the collector of this command; it is not worth waiting for, nor a word to the user."""
+        import httpx
+
+        said = {"command": self._command or "client", "seconds": time.monotonic() - self._begun, "error": error}
+        try:
+            await self._http.post(f"{self._url}/operations/{operation_id}/command", json=said, timeout=LAST_WORD_SECONDS)
+        except httpx.HTTPError as failure:
+            logger.info("%s while the trace of %s was ended", type(failure).__name__, operation_id)
 
     async def execute_operation(
         self, adapter: OperationAdapter, on_progress: Callable[[JSON], None] | None = None, *, on_notice: Callable[[Notice], None] = ignore

@@ -25,6 +25,8 @@ class Session:
     url: str | None = None
     """A backend named by the user; None means the local one."""
     port: int | None = None
+    command: str = ""
+    """Which one runs."""
 
     def run(self, work: Callable[[AsyncCLIClient], Awaitable[T]]) -> T:
         """Do some work with a client whose backend answers."""
@@ -32,11 +34,12 @@ class Session:
 
         from ktrdr.cli.client import AsyncCLIClient
 
+        client = AsyncCLIClient(self.url, command=self.command)
         # Before the event loop, so that Ctrl+C is heard while a backend starts.
         self.address()
 
         async def whole() -> T:
-            async with AsyncCLIClient(self.url) as client:
+            async with client:
                 return await work(client)
 
         return asyncio.run(whole())

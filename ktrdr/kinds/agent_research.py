@@ -6,16 +6,19 @@ top and finds the children that are done.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Self
 
 from pydantic import Field
 
+from ktrdr import telemetry
 from ktrdr.agents.cycle import (
     ASSESSING,
     BACKTESTING,
     DESIGNING,
+    PHASES,
     TRAINING,
     CycleResult,
     Dates,
@@ -115,7 +118,7 @@ class AgentResearch(Kind):
         strategy = {"strategy_name": found.strategy_name, "strategy": text, "source": found.strategy_name}
 
         def gated(found: CycleResult, phase: Phase, checks: tuple[Check, ...]) -> CycleResult:
-            return self._gate(found, phase, checks, lambda result: remember(workspace, examined, result))
+            return self._gate(job, found, phase, checks, lambda result: remember(workspace, examined, result))
 
         train = {**strategy, "start_date": written(dates.train_start), "end_date": written(dates.train_end)}
         training = self._child(job, TRAINING, train)
@@ -190,9 +193,14 @@ class AgentResearch(Kind):
             raise phase_error(phase, why.message, why.code, f"{why.hint}; {go_on}" if why.hint else go_on)
         return {**child.result_summary, "warnings": child.warnings}
 
-    def _gate(self, found: CycleResult, phase: Phase, checks: tuple[Check, ...], remembered: Callable[[CycleResult], None]) -> CycleResult:
+    def _gate(
+        self, job: Job, found: CycleResult, phase: Phase, checks: tuple[Check, ...], remembered: Callable[[CycleResult], None]
+    ) -> CycleResult:
         """What was found, with the gate's answer; a refusal is an experiment too and ends the cycle with what was measured."""
         report = gate_report(gate_name(phase), checks)
+        following = PHASES[PHASES.index(phase) + 1]
+        if following.metadata_key not in job.operation.metadata:  # else it was passed in an earlier attempt, and is so again
+            telemetry.record(f"gate {report['gate']}", time.time_ns(), gate_attributes(report))
         gated = found.gated(report)
         if not report["passed"]:
             remembered(gated)
@@ -227,6 +235,13 @@ def plan_of_strategy(workspace: Workspace, strategy: Strategy) -> Plan:
         require_bars(workspace, symbol, each, (dates.train_start, dates.train_end))
         require_bars(workspace, symbol, each, (dates.test_start, dates.test_end))
     return Plan(goal=None, symbol=symbol, timeframe=timeframe.name, dates=dates)
+
+
+def gate_attributes(report: JSON) -> JSON:
+    """A gate's answer as a trace shows it, with every value and its threshold."""
+    values = {f"gate.{check['check']}": check["value"] for check in report["checks"]}
+    thresholds = {f"gate.{check['check']}.threshold": check["threshold"] for check in report["checks"]}
+    return {"gate.name": report["gate"], "gate.passed": report["passed"], "gate.reason": report["reason"], **values, **thresholds}
 
 
 def figures(backtest: JSON) -> JSON:

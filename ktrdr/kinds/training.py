@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
+from ktrdr import telemetry
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
 from ktrdr.kinds.given import Saver, given_range, given_strategy, read_bars, require_bars, warn_of_bars, written
 from ktrdr.models.model import Model
@@ -21,6 +24,8 @@ from ktrdr.training.state import BatchPosition, FitState
 from ktrdr.training.windows import build_samples
 
 JSON = dict[str, Any]
+MOST_EPOCH_SPANS = 100
+"""A trace shows so many epochs of a training; of more, every second one, or every third."""
 
 
 @KINDS.add
@@ -120,10 +125,14 @@ class Course:
     metrics: JSON | None = None
     """Of the last whole epoch."""
     epochs: int = 0
+    begun: int = 0
+    """When the present epoch began, in nanoseconds."""
 
     def on_batch(self, at: BatchPosition) -> None:
         """Show the batch that begins; raises when the job is to end."""
         self.epochs = at.epochs
+        if at.batch == 1:
+            self.begun = time.time_ns()
         begun, total = at.items
         self.job.report(
             100 * (begun - 1) / total, f"Epoch {at.epoch}/{at.epochs} · Batch {at.batch}/{at.batches}",
@@ -134,6 +143,9 @@ class Course:
     def on_epoch(self, state: FitState) -> None:
         """Note the figures of an epoch that has ended, and offer its state as a checkpoint."""
         self.metrics = {name: values[-1] for name, values in state.course.history if values}
+        epoch = state.course.epochs_run
+        if epoch % math.ceil(self.epochs / MOST_EPOCH_SPANS) == 0:
+            telemetry.record("epoch", self.begun, epoch=epoch, **self.metrics)
         self.saver.offer(state.position, state.to_parts)
 
     def shown(self, epoch: int) -> JSON:

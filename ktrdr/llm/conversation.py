@@ -22,6 +22,7 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
+from ktrdr import telemetry
 from ktrdr.agents.budget import Cost, Usage
 from ktrdr.agents.designer import Desk
 from ktrdr.errors import CycleError, KtrdrError
@@ -198,7 +199,11 @@ class Remembered(WrapperModel):
             self.tries += 1
             try:
                 async with asyncio.timeout(self._meter.terms.seconds):
-                    return await self._once(messages, settings, parameters)
+                    with telemetry.span("chat", {"gen_ai.request.model": self._meter.terms.model.id, "try": self.tries}) as call:
+                        answer = await self._once(messages, settings, parameters)
+                        used = answer.usage
+                        call.set({"gen_ai.usage.input_tokens": used.input_tokens, "gen_ai.usage.output_tokens": used.output_tokens})
+                        return answer
             except UNREADABLE as error:
                 raise wrong.UnexpectedModelBehavior(f"the answer cannot be read: {error!r}") from error
             except (wrong.AgentRunError, TimeoutError) as error:

@@ -19,6 +19,8 @@ from ktrdr.operations.events import Hub
 from ktrdr.operations.launch import Runner
 from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, Status, Waiting
 from ktrdr.operations.store import Claim, NewOperation, Store
+from ktrdr.operations.tracing import attempt_of
+from ktrdr.telemetry import Span
 
 JSON = dict[str, Any]
 LONGEST_LINE = 16 * 2**20
@@ -49,6 +51,8 @@ class Doors:
     most_attempts: int
     memory_mb: int | None = None
     """What a runner may take at most."""
+    trace: Callable[[Span], None] | None = None
+    """Where the spans go that runners tell of; None where nothing is traced."""
 
 
 class LastWord(BaseModel, frozen=True):
@@ -95,7 +99,7 @@ class Guardian:
             reader, self._writer = await asyncio.open_connection(sock=self._runner.channel, limit=LONGEST_LINE)
             asked_to_stop = await self._patiently(lambda: doors.store.begin(*self.key, pid=self._runner.pid))
             self._tell({"type": "begin", "operation": self.operation.json_dict(), "parameters": self._claim.parameters,
-                        "resumed": await self._checkpoint()})  # fmt: skip
+                        "resumed": await self._checkpoint(), "traceparent": self._traceparent()})  # fmt: skip
             self._begun = True
             if asked_to_stop or self._cancelled:
                 self.cancel()
@@ -139,6 +143,10 @@ class Guardian:
     def _tell(self, message: JSON) -> None:
         if self._writer and not self._writer.is_closing() and (self._begun or message["type"] == "begin"):
             self._writer.write(json.dumps(message, allow_nan=False).encode() + b"\n")
+
+    def _traceparent(self) -> str | None:
+        """The span of this attempt, if its runner is to tell of spans."""
+        return attempt_of(*self.key, self._claim.traceparent).traceparent if self._doors.trace else None
 
     async def _checkpoint(self) -> JSON | None:
         """Where this attempt goes on: the operation's own checkpoint, else that of the one it resumes."""
@@ -191,6 +199,8 @@ class Guardian:
                 await self._patiently(lambda: store.warn(*self.key, said["text"]))
             case "ask":
                 await self._answer(said["id"], said["message"])
+            case "span" if self._doors.trace:
+                self._doors.trace(Span(**said["span"]))
             case "end":
                 self._last_word = LastWord.model_validate(said)
 

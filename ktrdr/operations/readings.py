@@ -93,6 +93,12 @@ class Readings:
             found: JSON = (await connection.execute(select(o.parameters).where(o.operation_id == operation_id))).scalar_one()
             return found
 
+    async def traceparent(self, operation_id: str) -> str | None:
+        """The span below which an operation hangs, if it is not the first of its trace."""
+        async with transaction(self._engine) as connection:
+            found: str | None = (await connection.execute(select(o.traceparent).where(o.operation_id == operation_id))).scalar_one()
+            return found
+
     async def cancel_reason(self, operation_id: str) -> str:
         """Why somebody wanted an operation to stop."""
         async with transaction(self._engine) as connection:

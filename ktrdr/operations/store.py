@@ -20,6 +20,7 @@ from ktrdr.operations.model import GPU, CheckpointRef, ErrorRecord, Needs, Opera
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record, utc_now
 from ktrdr.operations.spending import Spending
 from ktrdr.operations.tables import attempts, events, operations, steps
+from ktrdr.operations.tracing import context_of
 
 AHEAD = timedelta(minutes=10)
 """One step of priority is worth so much waiting; therefore nothing waits for ever."""
@@ -38,6 +39,8 @@ class NewOperation:
     idempotency_key: str | None = None
     resumed_from: JSON | None = None
     needs: Needs = "cpu"
+    traceparent: str | None = None
+    """The span that asked for it, if anything traced did."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Claim:
     profile: str
     place: str
     """Where it was claimed for: its profile, or `gpu`."""
+    traceparent: str | None
+    """The span below which it hangs."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,7 @@ class Store(Readings):
             "path": f"{parent.path if parent is not None else '/'}{operation_id}/", "idempotency_key": new.idempotency_key,
             "parameters": new.parameters, "metadata": new.metadata, "created_at": now, "resumed_from": new.resumed_from,
             "warnings": [],
+            "traceparent": context_of(parent.operation_id, parent.traceparent).traceparent if parent is not None else new.traceparent,
         }  # fmt: skip
         row = (await connection.execute(insert(operations).values(values).returning(*operations.c))).one()
         await self._log(connection, operation_id, 0, "queued")
@@ -186,7 +192,7 @@ class Store(Readings):
             rows = (await connection.execute(select(operations).where(o.operation_id.in_(ids)))).all()
             begun = [{"operation_id": row.operation_id, "attempt": row.attempt, "started_at": now} for row in rows]
             await connection.execute(insert(attempts), begun)
-            return [Claim(record(row), row.parameters, row.profile, place) for row in rows]
+            return [Claim(record(row), row.parameters, row.profile, place, row.traceparent) for row in rows]
 
     def _fitting(self, place: str, gpu_wait: timedelta) -> ColumnElement[bool]:
         """The operations that may run at a place."""

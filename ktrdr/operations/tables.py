@@ -77,6 +77,7 @@ operations = Table(
     Column("checkpoint", Document),
     Column("checkpoint_id", String(96)),
     Column("resumed_from", Document),
+    Column("traceparent", String(55)),
     Column("result_summary", Document),
     Column("error", Document),
     Column("warnings", Document),

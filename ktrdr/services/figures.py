@@ -11,6 +11,10 @@ SHORT = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0)
 CYCLE = "agent_research"
 PHASES = {"agent_design": "designing", "training": "training", "backtesting": "backtesting", "agent_assessment": "assessing"}
 """The phase of a cycle that a child of it does."""
+OUTCOMES = ("completed", "gate_failed", "failed", "cancelled")
+GATES, PASSED, REFUSED = ("training", "backtest"), "passed", "refused"
+TOKENS = ("input_tokens", "output_tokens")
+"""Those of a cache are part of the first."""
 LONG = (0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 28800)
 
 
@@ -31,6 +35,18 @@ class OperationFigures:
         self._cycle = Histogram("agent_cycle_duration_seconds", "Time of a research cycle.", buckets=LONG, registry=own)
         self._phase = Histogram("agent_phase_duration_seconds", "Time of a phase of a cycle.", ["phase"], buckets=LONG, registry=own)
         self._gates = Counter("agent_gate_results", "What gates said.", ["gate", "result"], registry=own)
+        self._tokens = Counter("agent_tokens", "Tokens that language models read and wrote.", ["phase"], registry=own)
+        self._tokens_used = Gauge("agent_tokens_used", "The same since the backend started.", ["phase"], registry=own)
+        self._cost = Counter("agent_cost_dollars", "What language models cost, in US dollars.", ["phase"], registry=own)
+        # What is counted rarely is shown from zero, so that its first time is seen as an increase.
+        for outcome in OUTCOMES:
+            self._cycles.labels(outcome)
+        for phase in PHASES.values():
+            for figure in (self._phase, self._tokens, self._tokens_used, self._cost):
+                figure.labels(phase)
+        for gate in GATES:
+            for result in (PASSED, REFUSED):
+                self._gates.labels(gate, result)
 
     def ended(self, operation: Operation) -> None:
         """An operation has ended."""
@@ -41,9 +57,21 @@ class OperationFigures:
             self._cycles.labels("gate_failed" if refused else operation.status.value).inc()
             self._cycle.observe(took)
             for gate in (operation.result_summary or {}).get("gates", ()):
-                self._gates.labels(gate["gate"], "passed" if gate["passed"] else "refused").inc()
+                self._gates.labels(gate["gate"], PASSED if gate["passed"] else REFUSED).inc()
         elif operation.parent_operation_id and operation.operation_type in PHASES:
-            self._phase.labels(PHASES[operation.operation_type]).observe(took)
+            phase = PHASES[operation.operation_type]
+            self._phase.labels(phase).observe(took)
+            self._used(phase, operation)
+
+    def _used(self, phase: str, operation: Operation) -> None:
+        """What a phase asked of language models, also one that failed; a phase without them says nothing of it."""
+        details = operation.error.details if operation.error else {}
+        spent = (operation.result_summary or details).get("spent")
+        if spent:
+            tokens = sum(spent[name] for name in TOKENS)
+            self._tokens.labels(phase).inc(tokens)
+            self._tokens_used.labels(phase).inc(tokens)
+            self._cost.labels(phase).inc(spent["cost_usd"])
 
     def _count(self, operation: Operation) -> None:
         name = operation.operation_type

@@ -7,10 +7,12 @@ import difflib
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
+from ktrdr import telemetry
 from ktrdr.errors import Conflict, Invalid, NotFound, Unavailable
 from ktrdr.kinds.base import KINDS, Workspace
 from ktrdr.operations.dispatch import Dispatcher
@@ -19,6 +21,7 @@ from ktrdr.operations.events import Event, Hub, follow
 from ktrdr.operations.model import Happening, Operation, Status
 from ktrdr.operations.readings import OperationPage, OperationQuery
 from ktrdr.operations.store import NewOperation, Store
+from ktrdr.operations.tracing import resumed_below
 from ktrdr.services.figures import OperationFigures
 
 JSON = dict[str, Any]
@@ -50,6 +53,8 @@ class OperationsService:
         Conflict when `limit_active` operations of this type have not ended.
         """
         new = await prepared(self._workspace, operation_type, parameters, idempotency_key=idempotency_key)
+        caller = telemetry.here()
+        new = replace(new, traceparent=caller.traceparent if caller else None)
         operation = await self._store.submit(new, limit_active=limit_active)
         self._dispatcher.wake()
         return operation
@@ -138,11 +143,12 @@ class OperationsService:
             "operation_id": before.operation_id, "checkpoint_id": kept.checkpoint_id if kept else None,
             "position": kept.position if kept else None,
         }  # fmt: skip
+        above = resumed_below(before.operation_id, await self._store.traceparent(before.operation_id), telemetry.here())
         # Prepared once already, with the texts as they were then: only what the kind runs on is asked for again.
         kind = KINDS.get(before.operation_type)(**parameters)
         new = NewOperation(
             before.operation_type, parameters, kind.metadata(), kind.launch_profile(), needs=kind.needs,
-            idempotency_key=idempotency_key, resumed_from=lineage,
+            idempotency_key=idempotency_key, resumed_from=lineage, traceparent=above,
         )  # fmt: skip
         operation = await self._store.submit(new)
         self._dispatcher.wake()

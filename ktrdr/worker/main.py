@@ -9,9 +9,11 @@ import resource
 import socket
 import sys
 import threading
+from dataclasses import asdict
 from typing import Any
 
 import ktrdr.errors
+from ktrdr import telemetry
 from ktrdr.errors import GateError, KtrdrError
 from ktrdr.kinds.base import KINDS
 from ktrdr.log import configure, logger
@@ -24,10 +26,11 @@ log = logger(__name__)
 
 
 class SocketLink:
-    """The runner's end of the socket to its guardian; one thread listens, the kind's thread speaks."""
+    """The runner's end of the socket to its guardian; one thread listens, the others speak."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
+        self._speaking = threading.Lock()
         self._lines = channel.makefile("rb")
         self._interruption: Exception | None = None
         self._answers: dict[int, JSON] = {}
@@ -45,8 +48,10 @@ class SocketLink:
 
     def send(self, message: JSON) -> None:
         """Tell the guardian something."""
+        line = json.dumps(message, allow_nan=False).encode() + b"\n"
         try:
-            self._channel.sendall(json.dumps(message, allow_nan=False).encode() + b"\n")
+            with self._speaking:
+                self._channel.sendall(line)
         except (BrokenPipeError, ConnectionResetError):
             raise Orphaned("the guardian is gone") from None
 
@@ -103,8 +108,10 @@ def run(channel: socket.socket) -> None:
     begin = link.first()
     operation = Operation.model_validate(begin["operation"])
     resumed = CheckpointRef.model_validate(begin["resumed"]) if begin["resumed"] else None
+    below = telemetry.SpanContext.parse(begin["traceparent"])
     try:
-        link.send(attempt(operation, begin["parameters"], Job(operation, link, resumed), settings))
+        with telemetry.telling(lambda span: link.send({"type": "span", "span": asdict(span)}), below):
+            link.send(attempt(operation, begin["parameters"], Job(operation, link, resumed), settings))
     except Orphaned:
         log.warning("nobody listens any more", operation_id=operation.operation_id)
     sys.stderr.flush()

@@ -441,6 +441,14 @@ def test_what_another_page_or_machine_may_not_do(api: httpx.Client) -> None:
     assert body.status_code == 202
 
 
+def test_a_command_says_how_it_went(api: httpx.Client) -> None:
+    started = api.post("/dummy/start", json={"duration": 0.01, "iterations": 1}, headers={"traceparent": "no traceparent at all"})
+    path = f"/operations/{started.json()['operation_id']}/command"
+    assert good(api.post(path, json={"command": "dummy", "seconds": 1.5}), 202) is False  # this backend has no collector
+    refused(api.post(path, json={"command": "dummy", "seconds": -1}), 422, "validation_error")
+    refused(api.post("/operations/op_unknown/command", json={"command": "dummy", "seconds": 1}), 404, "not_found")
+
+
 def test_paths_and_methods_that_do_not_exist(api: httpx.Client) -> None:
     refused(api.get("/nothing"), 404, "not_found")
     refused(api.get("/operations/"), 404, "not_found")

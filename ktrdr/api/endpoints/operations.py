@@ -8,9 +8,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from ktrdr.api.deps import Answer, IdempotencyKey, Operations, Page, Resumed
+from ktrdr.api.deps import Answer, IdempotencyKey, Operations, Page, Resumed, TheBackend
 from ktrdr.operations.events import Event
 from ktrdr.operations.model import Happening, Operation, Status
 from ktrdr.operations.readings import OperationQuery
@@ -24,6 +24,14 @@ class CancelRequest(BaseModel, extra="forbid"):
     """Why to cancel."""
 
     reason: str | None = None
+
+
+class CommandEnded(BaseModel, extra="forbid"):
+    """How the command that started an operation went."""
+
+    command: str = Field(min_length=1, max_length=64, description="Its name, such as `research`.")
+    seconds: float = Field(ge=0, le=10_000_000, description="How long it took.")
+    error: str | None = Field(None, max_length=1000, description="What ended it early.")
 
 
 @router.get("")
@@ -117,3 +125,12 @@ def resumed(operation: Operation) -> Resumed:
     return Resumed(
         operation_id=operation.operation_id, operation_type=operation.operation_type, resumed_from=operation.resumed_from or {}
     )  # fmt: skip
+
+
+@router.post("/{operation_id}/command", status_code=202)
+async def command_ended(operation_id: str, said: CommandEnded, backend: TheBackend) -> Answer[bool]:
+    """Take note of how the command went that started an operation, for its trace; false where nothing is traced."""
+    known = await backend.operations.get(operation_id)
+    if backend.traces:
+        await backend.traces.command(known.operation_id, said.command, said.seconds, said.error)
+    return Answer(data=backend.traces is not None)

@@ -59,8 +59,8 @@ async def list_providers(workspace: TheWorkspace) -> Answer[list[ProviderSummary
     standings = await asyncio.gather(*(asyncio.to_thread(cls.standing, workspace.settings) for cls in classes.values()))
     return Answer(data=[
         ProviderSummary(
-            name=name, description=(cls.__doc__ or "").splitlines()[0], options=list(cls.model_fields), limits=cls.limits, needs=cls.install(),
-            **asdict(standing),
+            name=name, description=(cls.__doc__ or "").splitlines()[0], options=list(cls.model_fields), limits=cls.limits,
+            needs=cls.install(), **asdict(standing),
         )
         for (name, cls), standing in zip(classes.items(), standings, strict=True)
     ])  # fmt: skip

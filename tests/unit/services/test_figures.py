@@ -56,3 +56,21 @@ def test_cycles_their_phases_and_gates_are_counted() -> None:
     assert found['agent_phase_duration_seconds_sum{phase="training"}'] == 4
     assert found['agent_gate_results_total{gate="training",result="passed"}'] == 2
     assert found['agent_gate_results_total{gate="backtest",result="refused"}'] == 1
+
+
+def test_tokens_and_dollars_are_counted_by_phase_also_of_a_phase_that_failed() -> None:
+    figures = OperationFigures()
+    spent = {"calls": 2, "input_tokens": 107, "output_tokens": 20, "cache_read_tokens": 3, "cache_write_tokens": 4, "cost_usd": 0.25}
+    child = {"parent_operation_id": "op_agent_research"}
+    assert shown(figures)['agent_tokens_total{phase="designing"}'] == 0
+    figures.ended(ended("agent_design", Status.COMPLETED, result_summary={"spent": spent}, **child))
+    failed = ErrorRecord(code="unavailable", message="Claude API error: rate_limit_exceeded", details={"spent": spent})
+    figures.ended(ended("agent_design", Status.FAILED, error=failed, **child))
+    figures.ended(ended("agent_design", Status.COMPLETED, result_summary={"strategy_name": "found by a search"}, **child))
+    figures.ended(ended("agent_assessment", Status.COMPLETED, result_summary={"spent": spent | {"cost_usd": 0.0}}, **child))
+    found = shown(figures)
+    assert found['agent_tokens_total{phase="designing"}'] == found['agent_tokens_used{phase="designing"}'] == 254
+    assert found['agent_cost_dollars_total{phase="designing"}'] == 0.5
+    assert found['agent_tokens_total{phase="assessing"}'] == 127
+    assert found['agent_cost_dollars_total{phase="assessing"}'] == 0
+    assert found['agent_tokens_total{phase="training"}'] == 0
