@@ -16,6 +16,9 @@ Symbol = Annotated[str, typer.Argument(help="Symbol, such as EURUSD.", metavar="
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Stay until it ends; Ctrl+C cancels it.")]
 Start = Annotated[str | None, typer.Option("--start", help="First day, UTC.", metavar="DATE")]
 End = Annotated[str | None, typer.Option("--end", help="Day after the last, UTC.", metavar="DATE")]
+ProviderOptions = Annotated[
+    list[str] | None, typer.Option(help="An option of the provider, such as zone=UTC; may be repeated.", metavar="NAME=VALUE")
+]
 TimeframeOption = Annotated[str | None, typer.Option("--timeframe", "-t", help="Bar size, such as 1h.", metavar="TIMEFRAME")]
 
 

@@ -114,11 +114,10 @@ class AgentResearch(Kind):
     def _researched(self, job: Job, workspace: Workspace) -> JSON:
         thresholds, dates = Thresholds.of(workspace.settings), self._settled().dates
         text, found = self._strategy(workspace) if self.strategy else self._design(job)
-        examined = load_strategy(text, found.strategy_name).strategy
         strategy = {"strategy_name": found.strategy_name, "strategy": text, "source": found.strategy_name}
 
         def gated(found: CycleResult, phase: Phase, checks: tuple[Check, ...]) -> CycleResult:
-            return self._gate(job, found, phase, checks, lambda result: remember(workspace, examined, result))
+            return self._gate(job, found, phase, checks, lambda result: remember(workspace, text, result))
 
         train = {**strategy, "start_date": written(dates.train_start), "end_date": written(dates.train_end)}
         training = self._child(job, TRAINING, train)
@@ -134,7 +133,7 @@ class AgentResearch(Kind):
         assessed = self._child(job, ASSESSING, {"context": context, "designer": self.designer, "model": self.model})
         job.describe(assessment_verdict=assessed["assessment"]["verdict"])
         found = found.assessed(Assessment.model_validate(assessed["assessment"]), assessed["assessment_path"])
-        remember(workspace, examined, found)
+        remember(workspace, text, found)
         return found.as_dict()
 
     def _settled(self) -> Plan:
@@ -209,8 +208,9 @@ class AgentResearch(Kind):
         return gated
 
 
-def remember(workspace: Workspace, strategy: Strategy, result: CycleResult) -> None:
+def remember(workspace: Workspace, text: str, result: CycleResult) -> None:
     """Keep what a cycle came to, for later designs."""
+    strategy = load_strategy(text, result.strategy_name).strategy
     workspace.strategies.save_experiment(strategy.name, experiment_of(result, strategy).model_dump(mode="json"))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ TRIES = 4
 LONGEST_PAUSE = 30.0
 HIDDEN_TOKENS = 1_000
 """What a provider adds to a request that offers tools."""
+LONGEST_TOKEN = 16
+"""Bytes of a token at most, on average: a provider that names fewer tokens than that names none that can be right."""
 LARGEST_ANSWER = 4 * 2**20
 """Bytes of an answer; far more than its tokens can fill."""
 ROUNDS = 8
@@ -179,16 +182,20 @@ class Remembered(WrapperModel):
         return found
 
     def _counted(self, response: ModelResponse) -> Usage | None:
-        """The tokens the provider names; None where it names none, or more than the request can have."""
+        """The tokens the provider names; None where it names none, or such as request and answer cannot have."""
         named, reserved = response.usage, self._meter.reserved
         usage = Usage(
             input_tokens=named.input_tokens, output_tokens=named.output_tokens, cache_read_tokens=named.cache_read_tokens,
             cache_write_tokens=named.cache_write_tokens,
         )  # fmt: skip
         most = self._meter.terms.output_tokens
-        within = reserved is not None and usage.input_tokens <= reserved.input_tokens and usage.output_tokens <= most
+        if reserved is None:
+            return None
+        written = sum(len(str(getattr(part, "content", None) or getattr(part, "args", None) or "")) for part in response.parts)
+        read = (reserved.input_tokens - HIDDEN_TOKENS) // LONGEST_TOKEN <= usage.input_tokens <= reserved.input_tokens
+        wrote = max(1, written // LONGEST_TOKEN) <= usage.output_tokens <= most
         split = usage.cache_read_tokens + usage.cache_write_tokens <= usage.input_tokens
-        return usage if within and split and usage.input_tokens > 0 and usage.output_tokens > 0 else None
+        return usage if read and wrote and split else None
 
     async def _asked(
         self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters
@@ -289,6 +296,7 @@ class Conversation:
                 model, output_type=saving, retries=1, tools=[Tool(tool) for tool in tools], instructions=first["prompt"],
                 model_settings=_settings(self.terms),
             )  # fmt: skip
+            warnings.filterwarnings("ignore", message="Failed to extract usage")  # what is named wrongly counts as reserved
             try:
                 answer = await agent.run(f"Begin. When you are done, call {name}.", usage_limits=UsageLimits(request_limit=ROUNDS))
                 return answer.output

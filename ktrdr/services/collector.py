@@ -23,6 +23,8 @@ BATCH_SECONDS = 0.2
 """Spans that end within so long travel together."""
 LONGEST_REASON = 300
 INSTALL = "pip install 'ktrdr[telemetry]'"
+LIBRARY = logging.getLogger("opentelemetry")
+"""Where the library says what goes wrong."""
 log = logger(__name__)
 
 
@@ -71,6 +73,7 @@ class Exporter:
             if outlet.export(batch) and self._dropped:
                 log.warning("spans were dropped: they came faster than the collector took them", spans=self._dropped)
                 self._dropped = 0
+        outlet.leave()
 
     def _batch(self) -> tuple[list[Span], bool]:
         """The next spans, and whether more may come."""
@@ -116,9 +119,8 @@ class Outlet:
         provider = TracerProvider(ALWAYS_ON, resource, id_generator=self._ids, shutdown_on_exit=False)
         self._tracer = provider.get_tracer("ktrdr", __version__)
         self._trouble = FirstTrouble()
-        library = logging.getLogger("opentelemetry")
-        library.propagate = False
-        library.addHandler(self._trouble)
+        LIBRARY.propagate = False
+        LIBRARY.addHandler(self._trouble)
         self._exporter = OTLPSpanExporter()
 
     def export(self, batch: list[Span]) -> bool:
@@ -130,6 +132,10 @@ class Outlet:
             return False
         self._trouble.over()
         return True
+
+    def leave(self) -> None:
+        """Listen to the library no longer."""
+        LIBRARY.removeHandler(self._trouble)
 
     def give_up(self) -> None:
         """Try nothing again."""

@@ -16,7 +16,7 @@ CEILING = 5000.0
 
 @pytest.mark.parametrize(
     "figures",
-    [lambda: cancel.busy(3), lambda: cancel.busy(2, "postgresql"), lambda: cancel.tree(2), lambda: cancel.stubborn(2)],
+    [lambda: cancel.busy(2), lambda: cancel.busy(1, "postgresql"), lambda: cancel.tree(2), lambda: cancel.stubborn(1)],
     ids=["training", "training on PostgreSQL", "cycle and its design", "frozen training"],
 )
 def test_cancel_leaves_no_process_and_the_row_says_so(figures: Callable[[], JSON]) -> None:

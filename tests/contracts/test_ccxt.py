@@ -277,7 +277,7 @@ async def test_a_load_that_is_killed_half_way_is_completed_without_asking_for_wh
             bars = opened.workspace.bars.read("BTCUSDT", size)
             assert_equal(bars, site.markets["BTCUSDT", "5m"].rows)
             pages = [request for request in site.requests[before:] if request.query.get("limit") == "1000"]
-            assert min(map(since, pages)) == utc(2024, 2, 1)
+            assert min(map(since, pages)) == utc(2024, 1, 31)
             result = ended.result_summary or {}
             assert (result["status"], result["bars_loaded"], result["origin"]) == ("complete", len(bars), "binance spot")
             assert opened.workspace.bars.find("BTCUSDT", size).origin == "binance spot"

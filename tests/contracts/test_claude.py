@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.wire.messages import Wire
 
 from ktrdr.agents.budget import Limits
 from ktrdr.agents.designer import Assessment, AssessmentContext, Brief, Design, Experiment
@@ -28,6 +27,7 @@ from ktrdr.settings import Settings
 from ktrdr.strategy.load import load_strategy
 from tests.contracts.test_research_cycle import swinging_bars
 from tests.desk import OwnDesk, OwnLibrary
+from tests.wire.messages import Wire
 
 pytestmark = pytest.mark.torch
 JSON = dict[str, Any]
@@ -168,11 +168,20 @@ def test_an_attempt_after_a_crash_pays_for_what_is_missing_alone(asking: Asking)
 # --- the budget
 
 
-@pytest.mark.parametrize("persona", ["loops", "expensive", "lying_usage", "missing_usage", "never_saves", "cut_stream", "bad_arguments"])
+HOSTILE = (
+    "loops", "expensive", "lying_usage:zero", "lying_usage:small", "lying_usage:large", "lying_usage:negative", "missing_usage",
+    "never_saves", "cut_stream", "bad_arguments", "malformed", "huge_output", "server_error", "truncated", "hang",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("persona", HOSTILE)
 def test_no_persona_gets_past_the_budget(asking: Asking, persona: str) -> None:
     desk = new_desk(budget_cycle_usd=0.8, budget_call_usd=0.5, budget_cycle_tokens=60_000)
     with suppress(KtrdrError):
-        asking.design(persona, desk)
+        asking.design(persona, desk, llm_timeout_seconds=1.0)
+    billed = [record.billed for record in asking.seen]
+    assert sum(each.whole_input for each in billed) <= desk.spent.input_tokens
+    assert sum(each.output_tokens for each in billed) <= desk.spent.output_tokens
     assert desk.spent.nano_usd <= desk.limits.cycle_nano_usd
     assert desk.spent.tokens <= desk.limits.cycle_tokens
     assert len(asking.seen) == desk.spent.calls

@@ -228,7 +228,7 @@ def test_an_assessment_is_offered_to_later_designs(tmp_path):
     first = run(workspace, "agent_research", {"brief": "momentum in EURUSD", "designer": "scripted"}).result
     assert workspace.strategies.assessment(first["strategy_name"]) == MEDIOCRE.model_dump(mode="json")
     second = run(workspace, "agent_design", {"brief": "momentum in EURUSD", "designer": "scripted"}).result
-    assert second["notes"] == ["1 earlier assessments were shown to the designer."]
+    assert second["notes"] == ["1 earlier experiments were shown to the designer."]
     assert second["strategy_name"] == first["strategy_name"]
 
 

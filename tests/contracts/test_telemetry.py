@@ -191,7 +191,7 @@ def test_spans_that_nobody_takes_are_dropped_and_never_waited_for(monkeypatch: p
 
 
 def test_when_the_collector_comes_back_spans_arrive_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1.5")
     with nobody() as url, structlog.testing.capture_logs() as logged:
         monkeypatch.setenv(VARIABLE, url)
         exporter = Exporter()

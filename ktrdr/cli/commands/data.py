@@ -10,15 +10,12 @@ import typer
 from ktrdr.cli import follow as following
 from ktrdr.cli import tables
 from ktrdr.cli.operation_adapters import DataLoadOperationAdapter, given
-from ktrdr.cli.options import End, Start, Symbol, TimeframeOption, named_values, new_app
+from ktrdr.cli.options import End, ProviderOptions, Start, Symbol, TimeframeOption, named_values, new_app
 from ktrdr.cli.session import Session
 
 app = new_app()
 Provider = Annotated[str | None, typer.Option(help="Where from; default: the one that has the symbol.", metavar="NAME")]
 File = Annotated[str | None, typer.Option(help="The file to read, with --provider files.", metavar="PATH")]
-Options = Annotated[
-    list[str] | None, typer.Option(help="An option of the provider, such as zone=UTC; may be repeated.", metavar="NAME=VALUE")
-]
 Mode = Annotated[str | None, typer.Option("--mode", "-m", help="tail (newest), backfill (older) or full.", metavar="MODE")]
 TradingHours = Annotated[bool, typer.Option("--trading-hours", help="Only bars within regular trading hours.")]
 Extended = Annotated[bool, typer.Option("--include-extended", help="With --trading-hours: extended hours too.")]
@@ -34,7 +31,7 @@ def data() -> None:
 @app.command()
 def load(
     ctx: typer.Context, symbol: Symbol, *, timeframe: TimeframeOption = None, mode: Mode = None, provider: Provider = None,
-    file: File = None, option: Options = None, start: Start = None, end: End = None, trading_hours: TradingHours = False,
+    file: File = None, option: ProviderOptions = None, start: Start = None, end: End = None, trading_hours: TradingHours = False,
     include_extended: Extended = False,
 ) -> None:  # fmt: skip
     """Load bars of a symbol, and watch it; Ctrl+C cancels.
@@ -65,7 +62,7 @@ def show(
 @app.command()
 def check(
     ctx: typer.Context, symbol: Symbol, size: Size = None, *, timeframe: TimeframeOption = None, provider: Provider = None,
-    file: File = None, option: Options = None, start: Start = None, end: End = None,
+    file: File = None, option: ProviderOptions = None, start: Start = None, end: End = None,
 ) -> None:  # fmt: skip
     """Say what looks odd in the bars of a symbol, or in a file before it is loaded.
 
@@ -78,8 +75,7 @@ def check(
 @app.command("range")
 def range_(ctx: typer.Context, symbol: Symbol, timeframe: TimeframeOption = None) -> None:
     """Say from when to when there are bars of a symbol."""
-    session: Session = ctx.obj
-    tables.show_range(session, symbol, timeframe)
+    tables.show_range(ctx.obj, symbol, timeframe)
 
 
 @app.command()
