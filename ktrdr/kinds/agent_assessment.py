@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from ktrdr.agents.designer import AssessmentContext
-from ktrdr.errors import CycleError
+from ktrdr.errors import KtrdrError, LostOwnership
 from ktrdr.kinds.agent_design import CLAUDE, OFFLINE, designer_of
 from ktrdr.kinds.base import KINDS, Kind, Workspace
 from ktrdr.kinds.desk import HomeLibrary, JobDesk, spent
@@ -44,8 +44,11 @@ class AgentAssessment(Kind):
         context = self.context.model_copy(update={"model": self.model})
         try:
             assessment = designer_of(workspace, self.designer).assess(context, desk).model_dump(mode="json")
-        except CycleError as error:
-            error.details["spent"] = spent(job)
+        except LostOwnership:
+            raise
+        except KtrdrError as error:
+            if self.designer == CLAUDE:
+                error.details["spent"] = spent(job)
             raise
         path = workspace.strategies.save_assessment(name, assessment)
         job.report(100, f"Verdict: {assessment['verdict']}")

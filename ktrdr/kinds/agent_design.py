@@ -12,7 +12,7 @@ from ktrdr.agents.designer import Brief, Design, Designer, Experiment
 from ktrdr.agents.gates import Thresholds
 from ktrdr.agents.goal import understand
 from ktrdr.agents.grammar import LONGEST_LABEL
-from ktrdr.errors import CycleError, Invalid, InvalidStrategy, Problem
+from ktrdr.errors import Invalid, InvalidStrategy, KtrdrError, LostOwnership, Problem
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
 from ktrdr.kinds.desk import HomeLibrary, JobDesk, complete, spent
 from ktrdr.market.timeframe import Timeframe
@@ -83,8 +83,11 @@ class AgentDesign(Kind):
         desk = JobDesk(job, HomeLibrary(workspace, brief.train_end))
         try:
             design = designer_of(workspace, self.designer).design(brief, bars, desk)
-        except CycleError as error:
-            error.details["spent"] = spent(job)
+        except LostOwnership:
+            raise
+        except KtrdrError as error:
+            if self.designer == CLAUDE:
+                error.details["spent"] = spent(job)
             raise
         path = save(workspace, design)
         job.describe(strategy_name=design.name)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
+from pydantic import ValidationError
 from pydantic_ai import Agent, ModelRetry, Tool, ToolOutput, UsageLimits
 from pydantic_ai import exceptions as wrong
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
@@ -183,12 +184,11 @@ class Remembered(WrapperModel):
 
     def _counted(self, response: ModelResponse) -> Usage | None:
         """The tokens the provider names; None where it names none, or such as request and answer cannot have."""
-        named, reserved = response.usage, self._meter.reserved
-        usage = Usage(
-            input_tokens=named.input_tokens, output_tokens=named.output_tokens, cache_read_tokens=named.cache_read_tokens,
-            cache_write_tokens=named.cache_write_tokens,
-        )  # fmt: skip
-        most = self._meter.terms.output_tokens
+        reserved, most = self._meter.reserved, self._meter.terms.output_tokens
+        try:
+            usage = Usage.model_validate({name: getattr(response.usage, name) for name in Usage.model_fields})
+        except ValidationError:
+            return None
         if reserved is None:
             return None
         written = sum(len(str(getattr(part, "content", None) or getattr(part, "args", None) or "")) for part in response.parts)
