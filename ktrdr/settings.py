@@ -60,6 +60,7 @@ class Settings(BaseModel):
     design_candidates: int = Field(64, ge=1, description="Candidates the offline designer tries in a cycle.")
     model: str = Field("opus", description="Language model that designs and judges: opus, sonnet, haiku, a name of models.toml, or an id.")
     llm_timeout_seconds: float = Field(180.0, gt=0, description="Longest time one call to a language model may take.")
+    llm_retry_seconds: float = Field(0.5, ge=0, description="Pause before a refused call is tried again; it doubles with each try.")
     llm_output_tokens: int = Field(8000, ge=256, description="Longest answer of a language model, in tokens.")
     budget_call_usd: float = Field(1.0, ge=0, description="Most that one call to a language model may cost.")
     budget_cycle_usd: float = Field(1.0, ge=0, description="Most that the calls of one research cycle may cost.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import wrap
 from typing import Any
 
 from ktrdr.cli.output import block, duration, local_time, minute, number, percent, size, table_lines
@@ -348,7 +349,7 @@ def agent_budget(answer: JSON) -> list[str]:
         ("Tokens", f"{answer['today_tokens']:,} of {answer['daily_tokens']:,}"),
         ("Limits", f"${answer['cycle_limit']:.2f} a cycle, ${answer['call_limit']:.2f} a call"),
     ])  # fmt: skip
-    return [*lines, f"  {answer['message']}"]
+    return [*lines, *(f"  {line}" for line in wrap(answer["message"], 76))]
 
 
 def spent(cost: JSON | None) -> list[str]:

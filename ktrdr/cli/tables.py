@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 from ktrdr.cli.mistakes import UsageMistake
@@ -14,6 +15,8 @@ from ktrdr.errors import NoData
 from ktrdr.operations.model import Operation
 
 JSON = dict[str, Any]
+WIDTH = 68
+"""Of a text beside a name, on a terminal of 80 columns."""
 Column = tuple[str, Callable[[JSON], object]]
 
 
@@ -173,11 +176,13 @@ def ib_test(found: JSON) -> list[str]:
 
 
 def providers(output: Output, found: list[JSON]) -> None:
-    """Where bars can come from; below the table what to do where one cannot be asked."""
-    rows = [
-        [one["name"], one["configured"], one["reachable"], one["limits"], one["options"], one["description"]] for one in found
-    ]  # fmt: skip
-    output.table(found, ["NAME", "CONFIGURED", "REACHABLE", "LIMITS", "OPTIONS", "DESCRIPTION"], rows, "No providers found")
+    """Where bars can come from, a few lines each, and what to do where one cannot be asked."""
+    if output.json:
+        output.document(found)
+        return
     for one in found:
-        if not one["reachable"]:
-            output.line(f"{one['name']}: {one['sentence']}. {one['hint']}")
+        about = [one["description"], f"Limits: {one['limits']}"]
+        about += [f"Options: {', '.join(one['options'])}"] if one["options"] else []
+        about += [] if one["reachable"] else [f"Not ready: {one['sentence']}. {one['hint']}"]
+        head, *rest = (line for text in about for line in wrap(text, WIDTH, subsequent_indent="  "))
+        output.lines([f"{one['name']:<10} {head}", *(f"{'':<10} {line}" for line in rest)])

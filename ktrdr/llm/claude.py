@@ -147,7 +147,8 @@ class ClaudeDesigner:
     def _talk(self, model: LanguageModel, desk: Desk, noun: str) -> Conversation:
         from ktrdr.llm.conversation import Conversation, Terms
 
-        terms = Terms(model, self.settings.llm_timeout_seconds, self.settings.llm_output_tokens)
+        own = self.settings
+        terms = Terms(model, own.llm_timeout_seconds, own.llm_output_tokens, own.llm_retry_seconds)
         return Conversation(terms, desk, "Claude" if model.provider == "anthropic" else model.id, noun)
 
 

@@ -80,6 +80,8 @@ class Terms:
     """Longest time of one request."""
     output_tokens: int
     """Longest answer."""
+    pause: float
+    """Seconds before a request is tried again; they double with each try."""
 
 
 class Oversized(KtrdrError):
@@ -200,7 +202,7 @@ class Remembered(WrapperModel):
     async def _asked(
         self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters
     ) -> ModelResponse:
-        pause = 0.5
+        pause = self._meter.terms.pause
         self.tries, self.begun = 0, time.monotonic()
         while True:
             self.tries += 1

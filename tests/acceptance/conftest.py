@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,23 +109,30 @@ class User:
         os.kill(self.backend()["pid"], signal.SIGKILL)
 
 
+@contextmanager
+def somebody(folder: Path) -> Iterator[User]:
+    """A user with a home and a folder of their own, whose backend is stopped in the end."""
+    work = folder / "work"
+    work.mkdir(parents=True)
+    one = User(folder / "home", work)
+    yield one
+    subprocess.run([sys.executable, "-m", "ktrdr.cli", "down"], env=one.environment, cwd=work, capture_output=True, timeout=60, check=False)
+
+
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[User]:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    one = User(tmp_path / "home", folder)
-    yield one
-    subprocess.run(
-        [sys.executable, "-m", "ktrdr.cli", "down"], env=one.environment, cwd=folder, capture_output=True, timeout=60, check=False
-    )
+    with somebody(tmp_path) as one:
+        yield one
 
 
 @pytest.fixture
 def another_user(tmp_path: Path) -> Iterator[User]:
-    folder = tmp_path / "elsewhere" / "work"
-    folder.mkdir(parents=True)
-    one = User(tmp_path / "elsewhere" / "home", folder)
-    yield one
-    subprocess.run(
-        [sys.executable, "-m", "ktrdr.cli", "down"], env=one.environment, cwd=folder, capture_output=True, timeout=60, check=False
-    )
+    with somebody(tmp_path / "elsewhere") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def regular(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """Somebody whose backend runs already, for tests that leave it as they find it."""
+    with somebody(tmp_path_factory.mktemp("regular")) as one:
+        yield one

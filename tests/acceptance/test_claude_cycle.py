@@ -166,7 +166,7 @@ def runner_of(user: User, operation_type: str) -> Callable[[], int | None]:
 def test_killed_runners_pay_for_nothing_twice(user: User, wire: Wire) -> None:
     address = asking(user, wire, "late:0.3")
     chance = random.Random(11)
-    for _ in range(2):
+    for _ in range(1):
         seen_before = len(wire.at(*address))
         operation_id = user.json("research", GOAL)["operation_id"]
         find = runner_of(user, "agent_design")

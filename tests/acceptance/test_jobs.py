@@ -17,25 +17,25 @@ BUNDLED = {
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-def test_a_bundled_strategy_is_trained_and_backtested(user: User, name: str) -> None:
+def test_a_bundled_strategy_is_trained_and_backtested(regular: User, name: str) -> None:
     start, end, test_start, test_end = BUNDLED[name]
-    trained = user.run("train", name, "--start", start, "--end", end, "--follow")
+    trained = regular.run("train", name, "--start", start, "--end", end, "--follow")
     for words in ("Training completed successfully!", "accuracy", "F1", "Epochs"):
         assert words.lower() in trained.stdout.lower(), trained.stdout
-    tested = user.run("backtest", name, "--start", test_start, "--end", test_end, "--follow")
+    tested = regular.run("backtest", name, "--start", test_start, "--end", test_end, "--follow")
     for words in ("Backtest completed successfully!", "Sharpe", "Total trades", "Win rate", "buy and hold", "Costs"):
         assert words.lower() in tested.stdout.lower(), tested.stdout
 
 
-def test_training_and_backtest_follow_as_json_lines(user: User) -> None:
-    events = user.lines("train", "momentum", "--start", "2015-01-01", "--end", "2015-06-01", "--follow")
+def test_training_and_backtest_follow_as_json_lines(regular: User) -> None:
+    events = regular.lines("train", "momentum", "--start", "2015-01-01", "--end", "2015-06-01", "--follow")
     assert [events[0]["event"], events[-1]["event"]] == ["started", "completed"]
     seen = [event["operation"]["progress"] for event in events]
     assert [p["percentage"] for p in seen] == sorted(p["percentage"] for p in seen)
     assert any("epoch_index" in p["context"] for p in seen)
     metrics = events[-1]["operation"]["result_summary"]["test_metrics"]
     assert 0 <= metrics["accuracy"] <= 1
-    tested = user.lines("backtest", "momentum", "--start", "2015-06-01", "--end", "2015-09-01", "--follow")
+    tested = regular.lines("backtest", "momentum", "--start", "2015-06-01", "--end", "2015-09-01", "--follow")
     assert tested[-1]["operation"]["result_summary"]["metrics"]["total_trades"] >= 0
 
 
@@ -70,17 +70,17 @@ def test_a_killed_backend_goes_on_with_a_training_from_its_checkpoint(user: User
     assert ended["attempt"] == 2
 
 
-def test_bars_are_loaded_from_a_file_and_used(user: User) -> None:
+def test_bars_are_loaded_from_a_file_and_used(regular: User) -> None:
     rows = "\n".join(
         f"2024-01-{1 + hour // 24:02d}T{hour % 24:02d}:00:00Z,{100 + hour % 7},{101 + hour % 7},{99 + hour % 7},{100.5 + hour % 7},10"
         for hour in range(240)
     )
-    path = user.folder / "bars.csv"
+    path = regular.folder / "bars.csv"
     path.write_text(f"timestamp,open,high,low,close,volume\n{rows}\n", encoding="utf-8")
-    done = user.run("data", "load", "MINE", "--timeframe", "1h", "--mode", "full", "--provider", "files", "--file", str(path))
+    done = regular.run("data", "load", "MINE", "--timeframe", "1h", "--mode", "full", "--provider", "files", "--file", str(path))
     assert "240" in done.stdout
-    assert "2024-01-10" in user.run("data", "range", "MINE", "--timeframe", "1h").stdout
-    again = user.run("data", "load", "MINE", "--timeframe", "1h", "--provider", "files", "--file", str(path))
+    assert "2024-01-10" in regular.run("data", "range", "MINE", "--timeframe", "1h").stdout
+    again = regular.run("data", "load", "MINE", "--timeframe", "1h", "--provider", "files", "--file", str(path))
     assert again.returncode == 0
 
 

@@ -39,8 +39,8 @@ def same_path_free(result: dict[str, Any]) -> str:
     return json.dumps([kept, metrics], sort_keys=True)
 
 
-def test_a_goal_ends_with_a_verdict_on_the_screen(user: User) -> None:
-    done = user.run("research", GOAL, *QUICK, "--follow", code=(0, 4))
+def test_a_goal_ends_with_a_verdict_on_the_screen(regular: User) -> None:
+    done = regular.run("research", GOAL, *QUICK, "--follow", code=(0, 4))
     lines = done.stdout.splitlines()
     assert "Research cycle started!" in lines
     assert [line for line in lines if line.startswith("Verdict:")]
@@ -60,8 +60,8 @@ def test_two_homes_get_the_same_bytes(user: User, another_user: User) -> None:
     assert same_path_free(results[0]) == same_path_free(results[1])
 
 
-def test_followed_research_as_json_is_one_object_a_line(user: User) -> None:
-    events = user.lines("research", GOAL, *QUICK, "--follow", code=(0, 4))
+def test_followed_research_as_json_is_one_object_a_line(regular: User) -> None:
+    events = regular.lines("research", GOAL, *QUICK, "--follow", code=(0, 4))
     assert events[0]["event"] == "started"
     assert events[-1]["event"] in {"completed", "failed"}
     assert {event["event"] for event in events} <= {"started", "progress", "completed", "failed"}
@@ -70,9 +70,9 @@ def test_followed_research_as_json_is_one_object_a_line(user: User) -> None:
     assert any("child" in event["operation"]["progress"]["context"] for event in events)
 
 
-def test_a_scripted_design_goes_through_all_phases_or_is_refused(user: User) -> None:
-    user.run("research", GOAL, "--designer", "scripted", "--follow", code=(0, 4))
-    cycle = user.json("ops", "--type", "agent_research")[0]
+def test_a_scripted_design_goes_through_all_phases_or_is_refused(regular: User) -> None:
+    regular.run("research", GOAL, "--designer", "scripted", "--follow", code=(0, 4))
+    cycle = regular.json("ops", "--type", "agent_research")[0]
     assert cycle["metadata"]["design_op_id"]
     assert cycle["metadata"]["training_op_id"]
     assert cycle["metadata"]["strategy_name"]
@@ -124,11 +124,11 @@ def test_a_killed_backend_comes_back_and_the_cycle_finishes(user: User) -> None:
     assert ended["result_summary"]["verdict"]
 
 
-def test_one_cycle_at_a_time(user: User) -> None:
-    started = user.json("research", GOAL, "--designer", "offline", "--candidates", "200")
-    refused = user.run("research", GOAL, "--designer", "offline", code=1)
+def test_one_cycle_at_a_time(regular: User) -> None:
+    started = regular.json("research", GOAL, "--designer", "offline", "--candidates", "200")
+    refused = regular.run("research", GOAL, "--designer", "offline", code=1)
     assert "Could not start research: active_cycle_exists" in refused.stderr
-    done = user.run("agent", "cancel")
+    done = regular.run("agent", "cancel")
     assert "Research cycle cancelled!" in done.stdout
     assert started["operation_id"] in done.stdout
-    assert os.path.exists(user.home / "ktrdr.db")
+    assert os.path.exists(regular.home / "ktrdr.db")

@@ -66,7 +66,7 @@ class Asking:
         self.address = (persona, str(next(NUMBERS)))
         self._monkeypatch.setenv("ANTHROPIC_BASE_URL", self.wire.url(*self.address))
         self._monkeypatch.setenv("ANTHROPIC_API_KEY", "a key for tests")
-        return ClaudeDesigner(Settings(home=self._home, **{"llm_timeout_seconds": 10.0, **settings}))
+        return ClaudeDesigner(Settings(home=self._home, **{"llm_timeout_seconds": 10.0, "llm_retry_seconds": 0.01, **settings}))
 
     def design(self, persona: str, desk: OwnDesk | None = None, *, more: JSON | None = None, **settings: Any) -> Design:
         return self.at(persona, **settings).design(brief(**(more or {})), BARS, desk or new_desk())
@@ -178,7 +178,7 @@ HOSTILE = (
 def test_no_persona_gets_past_the_budget(asking: Asking, persona: str) -> None:
     desk = new_desk(budget_cycle_usd=0.8, budget_call_usd=0.5, budget_cycle_tokens=60_000)
     with suppress(KtrdrError):
-        asking.design(persona, desk, llm_timeout_seconds=1.0)
+        asking.design(persona, desk, llm_timeout_seconds=0.5)
     billed = [record.billed for record in asking.seen]
     assert sum(each.whole_input for each in billed) <= desk.spent.input_tokens
     assert sum(each.output_tokens for each in billed) <= desk.spent.output_tokens

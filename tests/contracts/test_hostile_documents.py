@@ -24,17 +24,11 @@ LONGEST = 30_000
 Found = dict[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the process that loads them stands: whatever a payload creates, it creates here."""
-    return tmp_path_factory.mktemp("work") / "inner"
-
-
-@pytest.fixture(scope="module")
-def found(folder: Path) -> Found:
-    """What became of each text, in one process with bounded memory."""
+def loaded_in(folder: Path) -> Found:
+    """What became of each text, in one process with bounded memory that stands in a folder of its own."""
     folder.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment = {**inherited, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "tests.wire.loading", str(MEMORY)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -55,22 +49,19 @@ def test_there_are_hundreds_of_them_and_no_two_are_the_same() -> None:
     assert [name for name, text in texts if bodies[text] > 1] == []
 
 
-@pytest.mark.process
-def test_every_one_is_loaded_or_refused_in_time_and_memory(found: Found) -> None:
+def every_one_is_loaded_or_refused_in_time_and_memory(found: Found) -> None:
     assert set(found) == {name for name, _ in hostile_texts()}
     assert {name: case for name, case in found.items() if case["outcome"] not in ("loaded", "refused")} == {}
     assert {name: case["seconds"] for name, case in found.items() if case["seconds"] > SECONDS} == {}
 
 
-@pytest.mark.process
-def test_what_must_be_refused_is_refused_and_what_is_odd_but_right_is_loaded(found: Found) -> None:
+def what_must_be_refused_is_refused_and_what_is_odd_but_right_is_loaded(found: Found) -> None:
     loaded = {name for name, case in found.items() if case["outcome"] == "loaded"}
     assert {name for name in loaded if family(name) not in MAY_LOAD} == set()
     assert {name for name in found if family(name) == "harmless"} <= loaded
 
 
-@pytest.mark.process
-def test_a_refusal_is_a_short_plain_message(found: Found) -> None:
+def a_refusal_is_a_short_plain_message(found: Found) -> None:
     refusals = {name: case for name, case in found.items() if case["outcome"] == "refused"}
     for name, case in refusals.items():
         first, *listed = case["message"].split("\n")
@@ -82,6 +73,10 @@ def test_a_refusal_is_a_short_plain_message(found: Found) -> None:
 
 
 @pytest.mark.process
-def test_nothing_is_executed(found: Found, folder: Path) -> None:
-    assert found
+def test_they_are_refused_plainly_and_quickly_and_nothing_in_them_is_run(tmp_path: Path) -> None:
+    folder = tmp_path / "inner"
+    found = loaded_in(folder)
+    every_one_is_loaded_or_refused_in_time_and_memory(found)
+    what_must_be_refused_is_refused_and_what_is_odd_but_right_is_loaded(found)
+    a_refusal_is_a_short_plain_message(found)
     assert list(folder.parent.rglob(CANARY)) == []

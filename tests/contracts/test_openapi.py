@@ -21,7 +21,7 @@ from ktrdr.settings import Settings
 from tests.contracts.serving import served
 
 pytestmark = pytest.mark.process
-EXAMPLES = 12
+EXAMPLES = 8
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 
 

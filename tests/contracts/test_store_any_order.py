@@ -138,7 +138,7 @@ def machine(database_url: str) -> Iterator[type[AnyOrder]]:
 
 
 def test_no_order_of_calls_undoes_an_end_or_forgets_what_happened(machine: type[AnyOrder], database_url: str) -> None:
-    examples = 40 if database_url.startswith("sqlite") else 12
+    examples = 25 if database_url.startswith("sqlite") else 8
     known = settings(
         max_examples=examples, stateful_step_count=25, deadline=None, database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
