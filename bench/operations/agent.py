@@ -22,7 +22,7 @@ from tests.wire.messages import Wire
 from tests.wire.reply import Answer
 from tests.wire.texts import MISTAKES, momentum
 
-GOAL = {"brief": "find a momentum edge in EURUSD", "designer": "claude"}
+GOAL = {"brief": "find a momentum edge in SPY on 1d bars", "designer": "claude"}
 LENIENT = {
     "gate_min_accuracy": 0, "gate_max_loss": 9, "gate_min_loss_decrease": -9, "gate_min_win_rate": 0, "gate_max_drawdown": 1,
     "gate_min_sharpe": -99, "budget_day_usd": 10_000, "budget_day_tokens": 10**10,
@@ -38,7 +38,7 @@ def quick(asked: Asked) -> str:
 
 def slow(asked: Asked) -> str:
     """A strategy that is trained for a minute."""
-    return momentum(asked).replace("epochs: 20", "epochs: 400")
+    return momentum(asked).replace("epochs: 20", "epochs: 5000")
 
 
 @contextmanager

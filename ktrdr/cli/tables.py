@@ -183,6 +183,6 @@ def providers(output: Output, found: list[JSON]) -> None:
     for one in found:
         about = [one["description"], f"Limits: {one['limits']}"]
         about += [f"Options: {', '.join(one['options'])}"] if one["options"] else []
-        about += [] if one["reachable"] else [f"Not ready: {one['sentence']}. {one['hint']}"]
+        about += [] if one["reachable"] else [f"Not ready: {one['sentence']}", f"Next: {one['hint']}"]
         head, *rest = (line for text in about for line in wrap(text, WIDTH, subsequent_indent="  "))
         output.lines([f"{one['name']:<10} {head}", *(f"{'':<10} {line}" for line in rest)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from tests.wire.texts import momentum
 pytestmark = [pytest.mark.process, pytest.mark.torch]
 JSON = dict[str, Any]
 GOAL = "find a momentum edge in EURUSD"
+DAILY = "find a momentum edge in SPY on 1d bars"
 LENIENT = {
     "KTRDR_GATE_MIN_ACCURACY": "0", "KTRDR_GATE_MAX_LOSS": "9", "KTRDR_GATE_MIN_LOSS_DECREASE": "-9", "KTRDR_GATE_MIN_WIN_RATE": "0",
     "KTRDR_GATE_MAX_DRAWDOWN": "1", "KTRDR_GATE_MIN_SHARPE": "-99",
@@ -89,20 +91,21 @@ def traced(collector: Collector) -> None:
     assert second.attributes["gen_ai.usage.output_tokens"] > 0
 
 
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"KTRDR_GATE_MIN_ACCURACY": "0.99"}, "Training gate failed: accuracy_below_threshold ("),
+def test_a_gate_ends_a_cycle_and_is_an_experiment(user: User, wire: Wire) -> None:
+    refusals = (
         ({"KTRDR_GATE_MIN_SHARPE": "99"}, "Backtest gate failed: sharpe_too_low ("),
-    ],
-)
-def test_a_gate_ends_a_cycle_and_is_an_experiment(user: User, wire: Wire, setting: dict[str, str], message: str) -> None:
-    asking(user, wire, "honest", **setting)
-    user.run("research", GOAL, "--follow", code=4)
-    cycle = cycle_of(user)
-    assert cycle["error_message"].startswith(message)
-    assert cycle["result_summary"]["spent"]["calls"] >= 1
-    assert list((user.home / "strategies").glob("*/experiment.json"))
+        ({"KTRDR_GATE_MIN_ACCURACY": "0.99"}, "Training gate failed: accuracy_below_threshold ("),
+    )
+    for setting, message in refusals:
+        asking(user, wire, "honest", **setting)
+        user.run("research", DAILY, "--follow", code=4)
+        cycle = cycle_of(user)
+        assert cycle["error_message"].startswith(message)
+        assert cycle["result_summary"]["spent"]["calls"] >= 1
+        [experiment] = (user.home / "strategies").glob("*/experiment.json")
+        assert "refused by the" in experiment.read_text(encoding="utf-8")
+        shutil.rmtree(experiment.parent)
+        user.run("down")
 
 
 @pytest.mark.parametrize(

@@ -480,7 +480,7 @@ def test_commands_say_that_nothing_listens(monkeypatch: pytest.MonkeyPatch, caps
         assert "Enable ActiveX and Socket Clients" in text
         code, text = shown(capsys, "ib", "status", "--url", url)
         assert (code, "nothing listens" in text) == (0, True)
-        assert "ib: nothing listens" in shown(capsys, "data", "providers", "--url", url)[1]
+        assert "Not ready: nothing listens" in shown(capsys, "data", "providers", "--url", url)[1]
 
 
 @pytest.mark.process

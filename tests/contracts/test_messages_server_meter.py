@@ -145,7 +145,7 @@ def test_a_log_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     with Wire(log=log) as own, httpx.Client(headers={"x-api-key": "any"}) as plain:
         for persona in ("honest", "overloaded", "cut_stream:clean", "nobody"):
             plain.post(own.url(persona, "v1/messages"), json=ask(tools=[SAVE]))
-        records = own.records
+    records = own.records
     assert [record.status for record in records] == [200, 529, 200, 404]
     assert read_log(log) == records
     with log.open("a", encoding="utf-8") as file:
