@@ -156,7 +156,7 @@ def test_an_attempt_after_a_crash_pays_for_what_is_missing_alone(asking: Asking)
             if next(kept) == at:
                 raise Crash
 
-        desk.keep = crashing  # type: ignore[method-assign]  # a desk of the test whose process dies here
+        desk.keep = crashing  # a desk of the test whose process dies here
         designer = asking.at("honest")
         with pytest.raises(Crash):
             designer.design(brief(), BARS, desk)

@@ -21,7 +21,7 @@ COST = Cost(nano_usd=50_000_000, input_tokens=9_000, output_tokens=1_500, cache_
 
 async def designing(store: Store, **fields: object) -> Operation:
     """A running cycle whose design runs."""
-    cycle = await store.submit(NewOperation("agent_research", {}, **fields))  # type: ignore[arg-type]
+    cycle = await store.submit(NewOperation("agent_research", {}, **fields))
     await store.claim("light", 1, LEASE, "me")
     waiting = Waiting(step="designing", operation_id="", label="Designing", begin=0, end=25)
     design = await store.park(cycle.operation_id, 1, NewOperation("agent_design", {}), waiting, None)

@@ -73,7 +73,7 @@ def samples_of(task: str = "classification", count: int = 300, length: int = 1) 
     split = Split(train_end="", validation_start="", validation_end="", test_start="", embargo_rows=0, purged_rows=0)
     ids = ("1h_change_down", "1h_change_level", "1h_change_up")
     slices = (slice_of(n, seed, task, length) for n, seed in ((count, 1), (100, 2), (100, 3)))
-    return Samples(ids, task, *slices, {}, split, "", "", {})  # type: ignore[arg-type]
+    return Samples(ids, task, *slices, {}, split, "", "", {})
 
 
 def learned(strategy: Strategy, samples: Samples | None = None, resume: FitState | None = None) -> tuple[Fitted, list[FitState]]:
@@ -244,7 +244,7 @@ def test_features_beyond_single_precision_are_said() -> None:
 def test_steps_are_those_of_torchs_own_optimizers(optimizer: str) -> None:
     import torch
 
-    training = Training(optimizer=optimizer, learning_rate=0.01, weight_decay=0.01)  # type: ignore[arg-type]
+    training = Training(optimizer=optimizer, learning_rate=0.01, weight_decay=0.01)
     shape = Perceptron(inputs=3, hidden=(4,), outputs=3, activation="tanh")
     start = initial_weights(shape, 1)
     mine = Descent(training, start, {})
@@ -267,7 +267,7 @@ def test_steps_are_those_of_torchs_own_optimizers(optimizer: str) -> None:
 def test_numpy_predicts_what_torch_predicts(activation: str) -> None:
     import torch
 
-    shape = Perceptron(inputs=3, hidden=(8, 6), outputs=3, activation=activation)  # type: ignore[arg-type]
+    shape = Perceptron(inputs=3, hidden=(8, 6), outputs=3, activation=activation)
     weights, values = initial_weights(shape, 3), np.random.default_rng(1).normal(0, 2, (5000, 3)).astype(np.float32)
     tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
     expected = torch.softmax(forward(tensors, shape, torch.from_numpy(values)), dim=1).numpy()
@@ -278,7 +278,7 @@ def test_numpy_predicts_what_torch_predicts(activation: str) -> None:
 def test_numpy_reads_a_sequence_as_torch_does(network: str) -> None:
     import torch
 
-    shape = Recurrent(kind=network, inputs=3, hidden=(8, 6), outputs=3, sequence_length=7)  # type: ignore[arg-type]
+    shape = Recurrent(kind=network, inputs=3, hidden=(8, 6), outputs=3, sequence_length=7)
     weights, values = initial_weights(shape, 3), np.random.default_rng(1).normal(0, 2, (900, 3)).astype(np.float32)
     tensors, ends = {name: torch.from_numpy(array) for name, array in weights.items()}, np.arange(6, 900)
     expected = forward(tensors, shape, torch.from_numpy(values[ends[:, None] + np.arange(-6, 1)])).numpy()
@@ -289,7 +289,7 @@ def test_numpy_reads_a_sequence_as_torch_does(network: str) -> None:
 def test_a_recurrent_network_is_torchs_own(network: str) -> None:
     import torch
 
-    shape = Recurrent(kind=network, inputs=3, hidden=(5, 5), outputs=2, sequence_length=4)  # type: ignore[arg-type]
+    shape = Recurrent(kind=network, inputs=3, hidden=(5, 5), outputs=2, sequence_length=4)
     weights = {name: torch.from_numpy(array) for name, array in initial_weights(shape, 3).items()}
     peer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[network](3, 5, num_layers=2, batch_first=True)
     own = {name: tensor for name, tensor in weights.items() if name.startswith("layers")}

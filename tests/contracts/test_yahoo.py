@@ -73,7 +73,7 @@ def apple() -> Listing:
         tuple(v and (v * d if i == 4 else v / d) for i, v in enumerate(row))
         for row, d in zip(walk(len(days)), map(before, days), strict=True)
     ]
-    listing = Listing(dict(zip(days, rows, strict=True)), splits=SPLITS)  # type: ignore[arg-type]
+    listing = Listing(dict(zip(days, rows, strict=True)), splits=SPLITS)
     listing.dividends = {date(2013, 2, 7): 2.65, date(2020, 11, 6): 0.205}
     listing.bars = {"1h": intraday("1h", 725), "1m": intraday("1m", 20)}
     return listing
@@ -119,7 +119,7 @@ def assert_equal(bars: Bars, rows: dict[Any, Row]) -> None:
 
 
 def day(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+    return datetime(*parts, tzinfo=UTC)
 
 
 def finished(listing: Listing) -> dict[date, Row]:

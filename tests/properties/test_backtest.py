@@ -82,7 +82,7 @@ def backtest(case: Case) -> Backtest:
 
 
 def plainly(case: Case, **given: object) -> Simulation:
-    return simulate(case.bars.open, case.bars.close, case.targets, case.costs.rates, CAPITAL, jitted=False, **given)  # type: ignore[arg-type]
+    return simulate(case.bars.open, case.bars.close, case.targets, case.costs.rates, CAPITAL, jitted=False, **given)
 
 
 @given(cases())

@@ -118,4 +118,4 @@ class Exchange(Site):
 
 def utc(*parts: int) -> datetime:
     """A moment in UTC."""
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+    return datetime(*parts, tzinfo=UTC)

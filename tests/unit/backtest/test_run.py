@@ -149,7 +149,7 @@ def test_the_caller_is_heard_and_can_end_the_run() -> None:
 def test_what_cannot_be_simulated_is_refused(change: dict[str, object], message: str) -> None:
     given = {"targets": [0] * 5, "capital": 100.0, **change}
     with pytest.raises(Invalid, match=message):
-        run(**given)  # type: ignore[arg-type]
+        run(**given)
 
 
 def test_one_bar_is_not_enough() -> None:

@@ -61,7 +61,7 @@ def test_bars_cannot_be_changed_and_do_not_follow_the_arrays_given() -> None:
     with pytest.raises(ValueError, match="read-only"):
         made.close[0] = 1
     with pytest.raises(AttributeError):
-        made.symbol = "Y"  # type: ignore[misc]
+        made.symbol = "Y"
 
 
 def test_a_bar_is_known_when_it_ends() -> None:

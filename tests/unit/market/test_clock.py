@@ -21,7 +21,7 @@ def series(symbol: str, time: np.ndarray) -> Bars:
 
 
 def year(kind: str, timeframe: Timeframe = HOUR) -> np.ndarray:
-    return bar_starts(kind, timeframe, np.datetime64("2019-01-07", "us"), np.datetime64("2019-12-30", "us"))  # type: ignore[arg-type]
+    return bar_starts(kind, timeframe, np.datetime64("2019-01-07", "us"), np.datetime64("2019-12-30", "us"))
 
 
 def shifts(symbol: str, time: np.ndarray) -> tuple[int, str] | None:

@@ -77,7 +77,7 @@ def test_a_flipped_bit_is_found(folder: Path) -> None:
 
 
 def test_a_changed_strategy_text_is_found(folder: Path) -> None:
-    change(folder, lambda m: m["strategy"].update(text=m["strategy"]["text"].replace("14", "15")))  # type: ignore[attr-defined]
+    change(folder, lambda m: m["strategy"].update(text=m["strategy"]["text"].replace("14", "15")))
     with pytest.raises(Invalid, match="the sha256 of the strategy's text"):
         load(folder)
 
@@ -113,12 +113,12 @@ def test_what_is_no_json_is_damaged(folder: Path) -> None:
 
 
 def test_inputs_that_are_not_the_strategys_are_refused(folder: Path) -> None:
-    change(folder, lambda m: m["features"].reverse())  # type: ignore[attr-defined]
+    change(folder, lambda m: m["features"].reverse())
     with pytest.raises(Invalid, match="input 1 of the model is '1h_roc_2_raw'"):
         load(folder)
 
 
 def test_layers_that_are_not_the_architectures_are_refused(folder: Path) -> None:
-    change(folder, lambda m: m["architecture"].update(hidden=[6]))  # type: ignore[attr-defined]
+    change(folder, lambda m: m["architecture"].update(hidden=[6]))
     with pytest.raises(Invalid, match="does not have the layers"):
         load(folder)

@@ -66,7 +66,7 @@ def test_the_gate_reads_test_figures_beside_the_majority(model: Model) -> None:
     ("relu", [0.0, 2.0]), ("leaky_relu", [-0.02, 2.0]), ("tanh", np.tanh([-2.0, 2.0])), ("sigmoid", 1 / (1 + np.exp([2.0, -2.0]))),
 ])  # fmt: skip
 def test_every_activation(activation: str, expected: list[float]) -> None:
-    shape = Perceptron(inputs=2, hidden=(2,), outputs=2, activation=activation)  # type: ignore[arg-type]
+    shape = Perceptron(inputs=2, hidden=(2,), outputs=2, activation=activation)
     one, zero = np.eye(2, dtype=np.float32), np.zeros(2, dtype=np.float32)
     weights = {"layers.0.weight": one, "layers.0.bias": zero, "layers.1.weight": one, "layers.1.bias": zero}
     found = outputs_of(shape, weights, np.array([[-2.0, 2.0]], dtype=np.float32), np.array([0]))

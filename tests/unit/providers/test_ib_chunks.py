@@ -18,7 +18,7 @@ UNITS = {"S": timedelta(seconds=1), "D": DAY, "Y": 365 * DAY}
 
 
 def at(*date: int) -> datetime:
-    return datetime(*date, tzinfo=UTC)  # type: ignore[misc,arg-type]
+    return datetime(*date, tzinfo=UTC)
 
 
 def length(duration: str) -> timedelta:

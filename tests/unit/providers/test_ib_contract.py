@@ -29,7 +29,7 @@ from ktrdr.providers.ib_contract import named
 )
 def test_an_instrument_by_its_spelling_and_by_what_is_said_of_it(symbol: str, said: dict[str, Any], contract: str) -> None:
     assert str(named(symbol, **said)) == contract
-    assert str(build("ib", said).instrument(symbol)) == contract  # type: ignore[attr-defined]
+    assert str(build("ib", said).instrument(symbol)) == contract
 
 
 @pytest.mark.parametrize(

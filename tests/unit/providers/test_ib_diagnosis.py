@@ -37,7 +37,7 @@ def test_what_follows_from_what_ib_says(code: int | str, text: str, then: str) -
 
 @pytest.mark.parametrize("known", TABLE, ids=lambda known: f"{known.code} {known.sign}")
 def test_every_row_can_be_reached_and_ends(known: object) -> None:
-    row = TABLE[TABLE.index(known)]  # type: ignore[arg-type]
+    row = TABLE[TABLE.index(known)]
     assert diagnose(row.code, row.sign.split("|")[0]) == row
     assert row.then in MEANINGS
     assert row.sentence

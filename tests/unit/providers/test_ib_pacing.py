@@ -72,7 +72,7 @@ def test_the_reason_is_that_of_the_longest_wait() -> None:
     pacing = Pacing(clock=clock)
     assert pacing.take("A", "A x") is None
     assert pacing.take("A", "A x") == Wait(15.0, "IB allows the same request once in 15 s")
-    assert pacing.take("A", "A y") == Wait(pytest.approx(0.4), "IB allows 5 requests about a contract in 2 s")  # type: ignore[arg-type]
+    assert pacing.take("A", "A y") == Wait(pytest.approx(0.4), "IB allows 5 requests about a contract in 2 s")
     for number in range(54):
         assert pacing.take(f"B{number}", "") is None
     waiting = pacing.take("C", "")

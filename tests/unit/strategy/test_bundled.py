@@ -32,7 +32,7 @@ def test_a_bundled_strategy_says_what_it_does_and_where_it_learns_and_is_tested(
     _, trained_until = strategy.date_range
     tested_from, _ = strategy.backtest_range
     assert None not in strategy.date_range + strategy.backtest_range
-    assert trained_until <= tested_from  # type: ignore[operator]
+    assert trained_until <= tested_from
 
 
 @pytest.mark.parametrize("name", NAMES)

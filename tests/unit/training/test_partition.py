@@ -52,7 +52,7 @@ def test_each_word_is_an_input_on_each_timeframe_with_a_shape_of_its_own(bars: d
     found = samples(bars)
     assert STRATEGY.feature_ids == (*WORDS, "1h_tail_up", "1h_tail_rising")
     assert tuple(found.scaling) == WORDS
-    assert [found.scaling[name].type for name in WORDS[:3]] == ["left", "triangular", "right"]  # type: ignore[union-attr]
+    assert [found.scaling[name].type for name in WORDS[:3]] == ["left", "triangular", "right"]
     assert found.scaling["1h_change_low"] != found.scaling["4h_change_low"]
 
 

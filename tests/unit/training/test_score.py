@@ -41,7 +41,7 @@ def rows(values: list[list[float]], targets: list[float], dtype: type) -> Slice:
 
 def samples_of(train: Slice, test: Slice, task: str) -> Samples:
     split = Split(train_end="", validation_start="", validation_end="", test_start="", embargo_rows=0, purged_rows=0)
-    return Samples((), task, train, test, test, {}, split, "", "", {})  # type: ignore[arg-type]
+    return Samples((), task, train, test, test, {}, split, "", "", {})
 
 
 BUY, HOLD, SELL = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
@@ -111,7 +111,7 @@ def test_the_confusion_matrix_has_what_was_in_rows() -> None:
 
 
 def analytics(strategy: Strategy, fitted: Fitted, samples: Samples) -> dict[str, object]:
-    model = Model(strategy, (), fitted.architecture, fitted.weights, {}, None, None)  # type: ignore[arg-type]
+    model = Model(strategy, (), fitted.architecture, fitted.weights, {}, None, None)
     found = detailed_analytics(model, samples)
     json.dumps(found, allow_nan=False)
     return found
@@ -120,8 +120,8 @@ def analytics(strategy: Strategy, fitted: Fitted, samples: Samples) -> dict[str,
 def test_analytics_go_class_by_class(strategy_of: StrategyOf) -> None:
     found = analytics(strategy_of(labels=TRIPLE), passing_on(3), samples_of(TRAIN, TEST, "classification"))
     assert found["confusion_matrix"] == [[1, 0, 0], [0, 0, 0], [1, 0, 2]]
-    assert found["per_class"]["hold"] == {"precision": None, "recall": None, "f1_score": None, "rows": 0}  # type: ignore[index]
-    assert found["per_class"]["sell"]["recall"] == pytest.approx(2 / 3)  # type: ignore[index]
+    assert found["per_class"]["hold"] == {"precision": None, "recall": None, "f1_score": None, "rows": 0}
+    assert found["per_class"]["sell"]["recall"] == pytest.approx(2 / 3)
     assert found["calibration"] == [{"from": 0.9, "to": 1.0, "rows": 4, "confidence": 1.0, "accuracy": 0.75}]
 
 
