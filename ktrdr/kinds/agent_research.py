@@ -35,9 +35,9 @@ from ktrdr.agents.gates import Check, Thresholds, backtest_checks, gate_report, 
 from ktrdr.agents.grammar import LONGEST_LABEL
 from ktrdr.agents.lessons import experiment_of
 from ktrdr.errors import CycleError, GateError, Invalid, KtrdrError, LostOwnership
-from ktrdr.kinds.agent_design import CLAUDE, OFFLINE, SEED, designer_of, plan_of_goal, shown
+from ktrdr.kinds.agent_design import SEED, designer_of, plan_of_goal, shown
 from ktrdr.kinds.base import KINDS, Kind, Workspace
-from ktrdr.kinds.desk import spent
+from ktrdr.kinds.desk import CLAUDE, OFFLINE, spent
 from ktrdr.kinds.given import given_strategy, require_bars, written
 from ktrdr.operations.job import Job
 from ktrdr.operations.model import Status

@@ -24,7 +24,7 @@ def test_cancel_leaves_no_process_and_the_row_says_so(figures: Callable[[], JSON
 
 
 def test_whatever_is_killed_ends_as_if_nothing_had_happened() -> None:
-    assert kill.measure(3)
+    assert kill.measure(4)
 
 
 def test_ctrl_c_on_everything_that_is_followed() -> None:

@@ -61,6 +61,15 @@ def test_a_cancelled_training_is_resumed_and_equals_one_that_was_not(user: User)
         assert pairs[0].joinpath(file).read_bytes() == pairs[1].joinpath(file).read_bytes()
 
 
+def test_a_killed_backend_goes_on_with_a_training_from_its_checkpoint(user: User) -> None:
+    started = user.json("train", user.slow_strategy(), "--start", "2008-01-01", "--end", "2015-01-01")
+    user.wait(started["operation_id"], lambda o: o["checkpoint"] is not None or o["status"] in ENDED)
+    user.kill_backend()
+    ended = user.wait(started["operation_id"], lambda o: o["status"] in ENDED)
+    assert ended["status"] == "completed"
+    assert ended["attempt"] == 2
+
+
 def test_bars_are_loaded_from_a_file_and_used(regular: User) -> None:
     rows = "\n".join(
         f"2024-01-{1 + hour // 24:02d}T{hour % 24:02d}:00:00Z,{100 + hour % 7},{101 + hour % 7},{99 + hour % 7},{100.5 + hour % 7},10"
