@@ -57,12 +57,12 @@ class Backend:
 
 
 def runner_environment(settings: Settings) -> dict[str, str]:
-    """What runner processes find in their environment: these settings, caches in the home, one thread each."""
+    """What runner processes find in their environment: these settings, a cache in the home unless one is named, one thread each."""
     values = settings.model_dump(mode="json", exclude={"token"}, exclude_none=True)
     given = {f"KTRDR_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
-    own = {"NUMBA_CACHE_DIR": str(settings.folder("cache")), "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **dict.fromkeys(ONE_THREAD, "1")}
+    own = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", **dict.fromkeys(ONE_THREAD, "1")}
     inherited = {name: value for name, value in os.environ.items() if name != "KTRDR_TOKEN"}
-    return {**inherited, **given, **own}
+    return {"NUMBA_CACHE_DIR": str(settings.folder("cache")), **inherited, **given, **own}
 
 
 @asynccontextmanager
