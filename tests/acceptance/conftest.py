@@ -20,8 +20,6 @@ import pytest
 from bench.operations.world import slow_strategy
 
 pytestmark = pytest.mark.process
-UNMEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
-"""Coverage is measured by the other suites: here it would only slow every process down."""
 ENDED = {"completed", "failed", "cancelled"}
 
 
@@ -36,7 +34,7 @@ class User:
     @property
     def environment(self) -> dict[str, str]:
         own = {"KTRDR_HOME": str(self.home), "KTRDR_LEDGER": str(self.home.parent / "trials.sqlite"), "KTRDR_PORT": "0", "COLUMNS": "80"}
-        dropped = {"KTRDR_API_URL", "KTRDR_TOKEN", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", *UNMEASURED}
+        dropped = {"KTRDR_API_URL", "KTRDR_TOKEN", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"}
         return {**{k: v for k, v in os.environ.items() if k not in dropped}, **own, **self.extra}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
