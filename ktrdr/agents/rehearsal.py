@@ -52,7 +52,8 @@ def _one_sided(strategy: Strategy, values: np.ndarray) -> Iterator[Problem]:
     if not len(labelled):
         yield Problem("training.labels", f"give none of the {len(values):,} bars a label: the swings asked for do not occur")
     elif strategy.task == "classification":
-        shares = {word: float(np.mean(labelled == value)) for word, value in (("buy", BUY), ("sell", SELL))}
+        signals = np.array(strategy.label.signals)[labelled.astype(np.int64)]
+        shares = {word: float(np.mean(signals == value)) for word, value in (("buy", BUY), ("sell", SELL))}
         for word, share in shares.items():
             if share < FEWEST:
                 yield Problem("training.labels", f"{share:.1%} of the labelled bars are {word}: there is nothing to learn from")

@@ -11,7 +11,7 @@ from ktrdr.backtest.costs import default_costs
 from ktrdr.errors import GateError
 from ktrdr.evaluation.proof import SEED, prove_strategy
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.kinds.given import Range, given_range, given_strategy, require_bars, written
+from ktrdr.kinds.given import Range, given_range, given_strategy, read_tape, require_tape, written
 from ktrdr.operations.job import Job
 from ktrdr.strategy.spec import Strategy
 
@@ -44,8 +44,7 @@ class StrategyCheck(Kind):
         found = given_strategy(workspace, self.strategy_name, self.strategy, self.source).strategy
         symbol = self.symbol.strip().upper() if self.symbol else found.symbols[0]
         dates = self._dates(workspace, found, symbol)
-        for timeframe in found.timeframes:
-            require_bars(workspace, symbol, timeframe, dates)
+        require_tape(workspace, found, symbol, dates)
         return self.model_copy(update={
             "strategy_name": found.name, "strategy": found.to_yaml(), "source": self.source or found.name, "symbol": symbol,
             "start_date": written(dates[0]), "end_date": written(dates[1]),
@@ -66,7 +65,7 @@ class StrategyCheck(Kind):
         start, end = self._dates(workspace, found, symbol)
         strategy = found.with_overrides([symbol], None, start, end)
         job.report(0, "Reading bars")
-        tape = {timeframe: workspace.bars.read(symbol, timeframe, None, end) for timeframe in strategy.timeframes}
+        tape = read_tape(workspace, strategy, symbol, end)
 
         def step(done: int, total: int, what: str) -> None:
             job.report(100 * done / total, f"{what} {done}/{total}", items=(done, total))

@@ -95,7 +95,7 @@ def compute_features(strategy: Strategy, bars: Mapping[Timeframe, Bars], scaling
         fuzzy_set = strategy.fuzzy_sets[entry.fuzzy_set] if entry.fuzzy_set else None
         reference = fuzzy_set.indicator if fuzzy_set else entry.raw_indicator or ""
         for timeframe in strategy.timeframes_of(entry):
-            own = _bars_of(bars, timeframe)
+            own = _bars_of(bars, strategy.read_by(reference.partition(".")[0], timeframe))
             if (timeframe, reference) not in columns:
                 columns |= {(timeframe, name): column for name, column in _indicator(strategy, reference, own).items()}
             values = columns[timeframe, reference]

@@ -13,6 +13,7 @@ from ktrdr.errors import InvalidStrategy, NotFound, Problem
 from ktrdr.fuzzy.sets import FuzzySet
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.strategy import rules
+from ktrdr.strategy.context import ContextSeries
 from ktrdr.strategy.document import Document, read_document
 from ktrdr.strategy.mistakes import WHOLE, explain
 from ktrdr.strategy.sections import Decisions, IndicatorSpec, NNInput, Timeframes, Training
@@ -88,6 +89,8 @@ def _salvaged(document: Mapping[str, Any]) -> rules.Parts:
         timeframes=timeframes.names if timeframes else None,
         decisions=_valid(Decisions, document.get("decisions")),
         training=_valid(Training, document.get("training")),
+        context=[_valid(ContextSeries, entry) for entry in _sequence(document.get("context_data"))],
+        base=timeframes.base if timeframes else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ktrdr.errors import Problem
+from ktrdr.strategy.retired import REFUSED
 
 INVISIBLE = {"memberships"}
 """Names of the models that the document does not write."""
@@ -96,13 +98,15 @@ def _problem(detail: ErrorDetails, place: str, model: type[BaseModel]) -> Proble
     value = None if kind == "missing" else shown(detail["input"])
     if kind == "extra_forbidden":
         key, known = str(loc[-1]), _fields_at(model, loc[:-1])
+        if why := REFUSED.get(re.sub(r"\[\d+]", "[]", place)):
+            return Problem(place, f"there is no key {key!r} here: {why}", value=value)
         return Problem(place, f"there is no key {key!r} here; known: {', '.join(known)}", value=value, nearest=nearest(key, known))
     if kind == "literal_error":
         known = [str(x) for x in _literals(_annotation_at(model, loc))]
         return Problem(place, f"{value!r} is not one of {', '.join(known)}", value=value, nearest=nearest(value, known))
     if kind in BOUNDS:
         bound = BOUNDS[kind]
-        return Problem(place, f"{value} must be {BOUND_WORDS[bound]} {context[bound]}", value=value)
+        return Problem(place, f"{value} must be {BOUND_WORDS[bound]} {context[bound]}", value=value, nearest=_within(bound, context[bound]))
     if kind == "too_short":
         return Problem(place, f"must have at least {context['min_length']}, has {context['actual_length']}", value=value)
     if kind == "too_long":
@@ -114,6 +118,13 @@ def _problem(detail: ErrorDetails, place: str, model: type[BaseModel]) -> Proble
     if kind in WRONG_TYPE:
         return Problem(place, WRONG_TYPE[kind] + (f", is {value!r}" if value is not None else ""), value=value)
     return Problem(place, detail["msg"], value=value, nearest=context.get("nearest"))
+
+
+def _within(bound: str, limit: float) -> str | None:
+    """The value nearest to one outside of a bound; a bound that is not reached has none, unless only whole numbers count."""
+    if bound in ("ge", "le"):
+        return f"{limit:g}"
+    return str(limit + (1 if bound == "gt" else -1)) if isinstance(limit, int) and not isinstance(limit, bool) else None
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
