@@ -23,8 +23,8 @@ Rows = NDArray[np.int64]
 class Regime(Label):
     """Trending up or down inside of a large swing whose small swings go its way, ranging inside of others, else volatile.
 
-    Large swings turn by `macro_atr_mult`, small ones by `micro_atr_mult` usual moves: at each bar the median true range of
-    the last `vol_lookback` bars, as a share of their median close. A large swing trends where of its consecutive small highs
+    Large swings turn by `macro_atr_mult`, small ones by `micro_atr_mult` usual moves: at each bar the median of the
+    last `vol_lookback` average true ranges of `atr_period` bars each, as a share of the median close. A large swing trends where of its consecutive small highs
     and of its consecutive small lows a share of at least 1 - `progression_tolerance` goes its way, or where it has none. A
     bar is volatile, whatever its swing, where the returns of the next `atr_period` bars have more than
     `vol_crisis_threshold` times the standard deviation of the last `vol_lookback`. Trending up is a signal to buy, trending
@@ -80,11 +80,12 @@ class Regime(Label):
             last_read[first:last] = known
 
     def _usual_move(self, bars: Bars) -> Floats:
-        """How far a bar usually moves, as a share of price; NaN in the first `vol_lookback` bars and where it does not move."""
+        """How far a bar usually moves, as a share of price; NaN until that is known and where it does not move."""
         before = np.concatenate((bars.close[:1], bars.close[:-1]))
         ranges = np.maximum(bars.high, before) - np.minimum(bars.low, before)
-        move = trailing(np.median, ranges, self.vol_lookback) / trailing(np.median, bars.close, self.vol_lookback)
-        move[: self.vol_lookback] = np.nan
+        usual, first = np.full(len(bars), np.nan), self.atr_period - 1
+        usual[first:] = trailing(np.median, trailing(np.mean, ranges, self.atr_period)[first:], self.vol_lookback)
+        move = usual / trailing(np.median, bars.close, self.vol_lookback)
         return np.where(move > 0, move, np.nan)
 
     def _turmoil(self, bars: Bars) -> Floats:
