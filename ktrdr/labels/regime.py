@@ -23,12 +23,12 @@ Rows = NDArray[np.int64]
 class Regime(Label):
     """Trending up or down inside of a large swing whose small swings go its way, ranging inside of others, else volatile.
 
-    Large swings turn by `macro_atr_mult`, small ones by `micro_atr_mult` usual moves: at each bar the median of the
-    last `vol_lookback` average true ranges of `atr_period` bars each, as a share of the median close. A large swing trends where of its consecutive small highs
-    and of its consecutive small lows a share of at least 1 - `progression_tolerance` goes its way, or where it has none. A
-    bar is volatile, whatever its swing, where the returns of the next `atr_period` bars have more than
-    `vol_crisis_threshold` times the standard deviation of the last `vol_lookback`. Trending up is a signal to buy, trending
-    down one to sell.
+    Large swings turn by `macro_atr_mult`, small ones by `micro_atr_mult` usual moves: at each bar the median of the last
+    `vol_lookback` average true ranges of `atr_period` bars each, as a share of the median close. A large swing trends where
+    of its consecutive small highs and of its consecutive small lows a share of at least 1 - `progression_tolerance` goes its
+    way, or where it has none. A bar is volatile, whatever its swing, where the returns of the next `atr_period` bars have
+    more than `vol_crisis_threshold` times the standard deviation of the last `vol_lookback`. Trending up is a signal to buy,
+    trending down one to sell.
     """
 
     classes: ClassVar[tuple[str, ...]] = ("trending_up", "trending_down", "ranging", "volatile")

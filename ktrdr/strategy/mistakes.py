@@ -89,7 +89,7 @@ def shown(value: object) -> str | None:
     """A value as the document has it, shortened; None for a whole section."""
     if value is None or isinstance(value, dict):
         return None
-    text = str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
@@ -106,7 +106,9 @@ def _problem(detail: ErrorDetails, place: str, model: type[BaseModel]) -> Proble
         return Problem(place, f"{value!r} is not one of {', '.join(known)}", value=value, nearest=nearest(value, known))
     if kind in BOUNDS:
         bound = BOUNDS[kind]
-        return Problem(place, f"{value} must be {BOUND_WORDS[bound]} {context[bound]}", value=value, nearest=_within(bound, context[bound]))
+        limit = int(context[bound]) if context[bound] == int(context[bound]) else context[bound]
+        whole = not isinstance(context[bound], float)
+        return Problem(place, f"{value} must be {BOUND_WORDS[bound]} {limit}", value=value, nearest=_within(bound, limit, whole=whole))
     if kind == "too_short":
         return Problem(place, f"must have at least {context['min_length']}, has {context['actual_length']}", value=value)
     if kind == "too_long":
@@ -116,15 +118,24 @@ def _problem(detail: ErrorDetails, place: str, model: type[BaseModel]) -> Proble
     if kind == "value_error":
         return Problem(place, str(context["error"]), value=value)
     if kind in WRONG_TYPE:
-        return Problem(place, WRONG_TYPE[kind] + (f", is {value!r}" if value is not None else ""), value=value)
+        said = WRONG_TYPE[kind] + (f", is {value!r}" if value is not None else "")
+        return Problem(place, said, value=value, nearest=_as_type(kind, value))
     return Problem(place, detail["msg"], value=value, nearest=context.get("nearest"))
 
 
-def _within(bound: str, limit: float) -> str | None:
+def _within(bound: str, limit: float, *, whole: bool) -> str | None:
     """The value nearest to one outside of a bound; a bound that is not reached has none, unless only whole numbers count."""
     if bound in ("ge", "le"):
-        return f"{limit:g}"
-    return str(limit + (1 if bound == "gt" else -1)) if isinstance(limit, int) and not isinstance(limit, bool) else None
+        return str(limit)
+    return str(limit + (1 if bound == "gt" else -1)) if whole else None
+
+
+def _as_type(kind: str, value: str | None) -> str | None:
+    """What was perhaps meant by a value of a wrong type: 14 by "14" or 14.0, true by "yes"."""
+    if kind == "bool_type":
+        return {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}.get(str(value).lower())
+    number = re.fullmatch(r"([+-]?\d+)(\.0*)?", value or "") if kind in ("int_type", "int_from_float") else None
+    return str(int(number[1])) if number else None
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:

@@ -9,6 +9,7 @@ from itertools import chain, islice
 
 from ktrdr.errors import MOST_LISTED, Problem
 from ktrdr.fuzzy.sets import FuzzySet
+from ktrdr.labels.base import DEFAULT
 from ktrdr.strategy import context
 from ktrdr.strategy.context import ContextSeries
 from ktrdr.strategy.mistakes import nearest
@@ -108,7 +109,8 @@ def _duplicates(parts: Parts) -> Iterator[Problem]:
             ids = Counter(input_ids(entry, parts.timeframes, parts.fuzzy_sets))
             twice = [name for name, times in ids.items() if times > 1 or seen[name]]
             if twice:
-                yield Problem(f"nn_inputs[{i}]", f"gives features that are there already: {', '.join(twice)}")
+                listed = ", ".join(twice)
+                yield Problem(f"nn_inputs[{i}]", f"gives features that are there already: {listed}", value=listed)
             seen += ids
 
 
@@ -124,10 +126,11 @@ def _task(parts: Parts) -> Iterator[Problem]:
         if label.task != task:
             other = "forward_return" if task == "regression" else "zigzag, triple_barrier, regime or context"
             said = f"{training.labels.source} labels are for {label.task}, and decisions.output_format is {task}; use {other}"
-            yield Problem("training.labels.source", said, value=training.labels.source)
+            near = "forward_return" if task == "regression" else DEFAULT
+            yield Problem("training.labels.source", said, value=training.labels.source, nearest=near)
         if training.loss not in LOSSES[task]:
             said = f"{training.loss} is not a loss for {task}; use {' or '.join(LOSSES[task])}"
-            yield Problem("training.loss", said, value=training.loss)
+            yield Problem("training.loss", said, value=training.loss, nearest=LOSSES[task][0])
 
 
 def _outside(parts: Parts) -> Iterator[Problem]:

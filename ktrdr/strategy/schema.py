@@ -31,10 +31,10 @@ def strategy_schema() -> JSON:
     schema = Strategy.model_json_schema()
     parts: JSON = schema["$defs"]
     for name, cls in _classes(Part).items():
-        part = schema if cls is Strategy else parts.get(name)
-        for key, said in meanings(cls).items() if part else ():
-            if key in part["properties"]:
-                part["properties"][key]["description"] = said
+        properties: JSON = (schema if cls is Strategy else parts.get(name, {})).get("properties", {})
+        for key, said in meanings(cls).items() if properties else ():
+            if key in properties:
+                properties[key]["description"] = said
     source = parts["IndicatorSpec"]["properties"]["data_source"]
     parts["IndicatorSpec"] = {"oneOf": list(_named(INDICATORS, "type", {"data_source": source}))}
     parts["LabelSpec"] = {"oneOf": list(_named(LABELS, "source", {}))}

@@ -129,9 +129,12 @@ class _Learner:
         import torch
 
         targets = rows.targets if rows.targets.dtype == np.int64 else (rows.targets / self.scale).astype(np.float32)
-        given = (torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in (rows.values, targets, rows.ends))
-        weights = None if rows.weights is None else torch.from_numpy(rows.weights).to(self.device)
-        return _Tensors(*given, weights)
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+        weights = None if rows.weights is None else tensor(rows.weights)
+        return _Tensors(tensor(rows.values), tensor(targets), tensor(rows.ends), weights)
 
     def begin(self) -> FitState:
         """The state before the first epoch."""

@@ -73,8 +73,8 @@ def bars_of(symbol: str, provider: str = "") -> Bars:
     close = 100 * np.exp(np.cumsum(random.normal(0, 0.006, count)))
     opens = np.concatenate(([100.0], close[:-1]))
     time = np.datetime64("2024-01-01", "us") + np.arange(count) * np.timedelta64(3600, "s")
-    return Bars.checked(symbol, H1, time, open=opens, high=np.maximum(opens, close) * 1.002, low=np.minimum(opens, close) * 0.998, close=close,
-                        volume=random.integers(1, 99, count))  # fmt: skip
+    high, low = np.maximum(opens, close) * 1.002, np.minimum(opens, close) * 0.998
+    return Bars.checked(symbol, H1, time, open=opens, high=high, low=low, close=close, volume=random.integers(1, 99, count))
 
 
 def sized(bars: Bars, timeframe: Timeframe) -> Bars:

@@ -36,7 +36,7 @@ MISTAKES = {
     "missing section": ("model:\n  type: mlp\n  architecture: {hidden_layers: [16, 8]}\n", "", None, "model", "is missing", None),
     "missing key": ("{hidden_layers: [16, 8]}", "{dropout: 0.1}", 25, "model.architecture.hidden_layers", "is missing", None),
     "wrong type": ("epochs: 10", "epochs: ten", 29, "training.epochs", "must be a whole number, is 'ten'", None),
-    "fraction for a whole number": ("epochs: 10", "epochs: 10.0", 29, "training.epochs", "must be a whole number, is '10.0'", None),
+    "fraction for a whole number": ("epochs: 10", "epochs: 10.0", 29, "training.epochs", "must be a whole number, is '10.0'", "10"),
     "out of bounds": ("epochs: 10", "epochs: 0", 29, "training.epochs", "0 must be at least 1", "1"),
     "not finite": ("epochs: 10", "learning_rate: .nan", 29, "training.learning_rate", "must be a finite number", None),
     "name with blanks": ("name: sample", "name: my strategy", 1, "name", "must be a name", None),
@@ -54,7 +54,7 @@ MISTAKES = {
     "date that is none": ("2012-01-01", "2012-13-01", 6, "training_data.start_date", "'2012-13-01' is not a date", None),
     "date before all dates": ("2012-01-01", "0001-01-01T00:00:00+14:00", 6, "training_data.start_date", "is not a date", None),
     "symbol of letters that only look right": ("[EURUSD]", "[eurusı]", 4, "training_data.symbols[0]", "must be a name", None),
-    "number in another base": ("epochs: 10", "epochs: 010", 29, "training.epochs", "must be a whole number, is '010'", None),
+    "number in another base": ("epochs: 10", "epochs: 010", 29, "training.epochs", "must be a whole number, is '010'", "10"),
     "membership name without end": ("    mid:", f"    {'m' * 65}:", 15, f"fuzzy_sets.strength.{'m' * 65}", "should have at most 64", None),
     "range that ends before it starts": ("2014-01-01", "2011-01-01", 3, "training_data", "starts on 2012-01-01, which is not before its end 2011-01-01", None),
     "too little history": ("  end_date", "  history_required: 10\n  end_date", 7, "training_data.history_required", "10 must be at least 50", "50"),
@@ -73,7 +73,7 @@ MISTAKES = {
     "indicator without a type": ("{type: rsi, period: 14}", "{period: 14}", 9, "indicators.rsi_14.type", "is missing", None),
     "unknown parameter": ("period: 14", "perid: 14", 9, "indicators.rsi_14.perid", "known: period, source", "period"),
     "parameter out of bounds": ("period: 14", "period: 1000", 9, "indicators.rsi_14.period", "1000 must be at most 100", "100"),
-    "parameter as text": ("period: 14", 'period: "14"', 9, "indicators.rsi_14.period", "must be a whole number, is '14'", None),
+    "parameter as text": ("period: 14", 'period: "14"', 9, "indicators.rsi_14.period", "must be a whole number, is '14'", "14"),
     "parameters that do not go together": ("{type: macd}", "{type: macd, fast_period: 30}", 10, "indicators.macd_1", "fast_period 30 must be below slow_period 26", None),
     "unknown source price": ("period: 14", "source: closing", 9, "indicators.rsi_14.source", "'closing' is not one of open, high, low, close", "close"),
     "indicator that is no mapping": ("{type: macd}", "macd", 10, "indicators.macd_1", "must be a mapping", None),
@@ -106,15 +106,15 @@ MISTAKES = {
     "layers that are no list": ("[16, 8]", "16", 25, "model.architecture.hidden_layers", "must be a list, is '16'", None),
     "unknown output format": ("output_format: classification", "output_format: classifier", 27, "decisions.output_format", "is not one of classification, regression", "classification"),
     "unknown filter": ("output_format: classification", "filters: {min_signal_seperation: 2}", 27, "decisions.filters.min_signal_seperation", "known: min_signal_separation", "min_signal_separation"),
-    "truth as text": ("output_format: classification", 'position_awareness: "yes"', 27, "decisions.position_awareness", "must be true or false, is 'yes'", None),
+    "truth as text": ("output_format: classification", 'position_awareness: "yes"', 27, "decisions.position_awareness", "must be true or false, is 'yes'", "true"),
     "negative cost": ("output_format: classification", "costs: {commission: -0.1}", 27, "decisions.costs.commission", "-0.1 must be at least 0", "0"),
     "split that does not make one": ("  epochs: 10", "  data_split: {train: 0.8, validation: 0.15, test: 0.15}", 29, "training.data_split", "is 1.1, not 1", None),
     "unknown loss": ("  epochs: 10", "  loss: crossentropy", 29, "training.loss", "is not one of cross_entropy", "cross_entropy"),
     "unknown label": ("source: zigzag, zigzag_threshold: 0.01", "source: zigzak", 30, "training.labels.source", "there is no label called 'zigzak'; known: context, forward_return, regime, triple_barrier, zigzag", "zigzag"),
     "unknown label parameter": ("zigzag_threshold: 0.01", "zigzag_treshold: 0.02", 30, "training.labels.zigzag_treshold", "known: zigzag_threshold", "zigzag_threshold"),
     "label parameter out of bounds": ("zigzag_threshold: 0.01", "zigzag_threshold: 2", 30, "training.labels.zigzag_threshold", "2 must be less than 1", None),
-    "labels of the other task": ("{source: zigzag, zigzag_threshold: 0.01}", "{source: forward_return}", 30, "training.labels.source", "forward_return labels are for regression", None),
-    "loss of the other task": ("  epochs: 10", "  loss: huber", 29, "training.loss", "huber is not a loss for classification; use cross_entropy or focal", None),
+    "labels of the other task": ("{source: zigzag, zigzag_threshold: 0.01}", "{source: forward_return}", 30, "training.labels.source", "forward_return labels are for regression", "zigzag"),
+    "loss of the other task": ("  epochs: 10", "  loss: huber", 29, "training.loss", "huber is not a loss for classification; use cross_entropy or focal", "cross_entropy"),
     "regression without a cost model": ("output_format: classification", "output_format: regression", 26, "decisions.cost_model", "regression needs cost_model", None),
     "key twice": ("  epochs: 10", "  epochs: 10\n  epochs: 11", 30, "training.epochs", "is written twice; the first time on line 29", None),
 }  # fmt: skip
@@ -271,6 +271,20 @@ def test_symbols_and_timeframes_of_a_file_may_be_overridden(tmp_path: Path, text
     symbols, timeframes, strategy = load_and_validate_strategy(str(path), symbol_override=["AAPL", "msft"], timeframe_override="1h")
     assert symbols == strategy.symbols == ("AAPL", "MSFT")
     assert timeframes == strategy.timeframes == (Timeframe("1h"),)
+
+
+def test_a_name_is_looked_for_here_then_in_the_home_then_in_the_product(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KTRDR_HOME", str(tmp_path / "home"))
+    assert load_and_validate_strategy("momentum")[2].training.epochs == 20
+    (tmp_path / "home" / "strategies").mkdir(parents=True)
+    (tmp_path / "home" / "strategies" / "momentum.yaml").write_text(text.replace("epochs: 10", "epochs: 11"), encoding="utf-8")
+    assert load_and_validate_strategy("momentum")[2].training.epochs == 11
+    (tmp_path / "strategies").mkdir()
+    (tmp_path / "strategies" / "momentum.yaml").write_text(text, encoding="utf-8")
+    assert load_and_validate_strategy("momentum")[2].training.epochs == 10
+    with pytest.raises(NotFound, match="there is no strategy file nothing"):
+        load_and_validate_strategy("nothing")
 
 
 def test_a_file_that_is_not_there_or_no_text_is_an_error(tmp_path: Path) -> None:
