@@ -174,7 +174,8 @@ def check(operation: Operation) -> list[str]:
     period = f"{found['start_date']} to {found['end_date']}, bars of {found['provider']}"
     rows = [(one["name"].replace("_", " "), "passed" if one["passed"] else "LEAK", told(one)) for one in found["leak_proof"]["checks"]]
     head = f"Leak check of {found['strategy_name']}, {found['symbol']} {found['timeframe']}, {period}:"
-    return ["", head, *table_lines(("CHECK", "RESULT", ""), rows, None)]
+    warned = (f"  Warning: {warning}" for warning in operation.warnings)
+    return ["", head, *table_lines(("CHECK", "RESULT", ""), rows, None), *warned]
 
 
 def told(check: JSON) -> str:

@@ -101,7 +101,7 @@ def arbitrary(strategy: Strategy, scaling: dict[str, Fitted], costs: Costs, seed
     It answers to the least change of any feature, so it trades often, and where it differs something else did before.
     """
     classes = strategy.task == "classification"
-    weights = np.random.default_rng(seed).uniform(-3, 3, (len(strategy.feature_ids), 3 if classes else 1))
+    weights = np.random.default_rng(seed).uniform(-3, 3, (len(strategy.feature_ids), len(strategy.classes) or 1))
     cost_model = strategy.decisions.cost_model
 
     def predict(features: Features) -> Floats:
@@ -231,10 +231,11 @@ def least_history(strategy: Strategy, tape: Tape, features: Features) -> NDArray
         name, _, output = (words.indicator if words else entry.raw_indicator or "").partition(".")
         indicator = strategy.indicators[name].build()
         for timeframe in strategy.timeframes_of(entry):
-            column = indicator.compute(part[timeframe])[output or (indicator.outputs[0] if indicator.outputs else "value")]
+            own = part[strategy.read_by(name, timeframe)]
+            column = indicator.compute(own)[output or (indicator.outputs[0] if indicator.outputs else "value")]
             row = first_known(column)
             known = row < len(column)
-            at = int(np.searchsorted(base.known_at, part[timeframe].known_at[row])) if known else len(part[base.timeframe])
+            at = int(np.searchsorted(base.known_at, own.known_at[row])) if known else len(part[base.timeframe])
             found += [at] * (len(words.words) if words else 1)
     return np.array(found, dtype=np.int64)
 

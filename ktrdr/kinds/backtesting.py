@@ -14,11 +14,11 @@ from ktrdr.backtest.costs import Costs, default_costs
 from ktrdr.backtest.result import Backtest
 from ktrdr.backtest.run import run_backtest
 from ktrdr.backtest.simulate import Simulation
-from ktrdr.errors import NoData
+from ktrdr.errors import Invalid, NoData
 from ktrdr.evaluation.proof import prove_backtest, trained
 from ktrdr.evaluation.sharpe import psr, sample_of
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.kinds.given import Range, Saver, given_range, given_strategy, require_bars, warn_of_bars, written
+from ktrdr.kinds.given import Range, Saver, given_range, given_strategy, read_tape, require_tape, warn_of_bars, written
 from ktrdr.market.bars import Bars, as_time
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.model import Model
@@ -66,8 +66,7 @@ class Backtesting(Kind):
         other = self.timeframe is not None and Timeframe(self.timeframe) != found.base_timeframe
         settled = found.with_overrides(timeframes=[self.timeframe]) if other and self.timeframe else found
         symbol = self.symbol.strip().upper() if self.symbol else settled.symbols[0]
-        for timeframe in settled.timeframes:
-            require_bars(workspace, symbol, timeframe, dates)
+        require_tape(workspace, settled, symbol, dates)
         if self.model_path is None:
             path = workspace.models.latest(settled).path
         else:
@@ -95,7 +94,7 @@ class Backtesting(Kind):
         symbol = self.symbol or strategy.symbols[0]
         job.report(0, "Loading model and bars")
         model = workspace.models.load(self.model_path or workspace.models.latest(strategy).path)
-        bars = {timeframe: workspace.bars.read(symbol, timeframe, None, dates[1]) for timeframe in strategy.timeframes}
+        bars = read_tape(workspace, strategy, symbol, dates[1])
         job.report(PREPARED / 2, "Computing features and decisions")
         tested, features, decided = decisions(model, strategy, bars, dates)
         in_sample = overlaps(model, symbol, dates)
@@ -161,6 +160,12 @@ def decisions(model: Model, strategy: Strategy, bars: dict[Timeframe, Bars], dat
         raise NoData(
             f"{base.symbol} {base.timeframe}: {len(tested)} bars from {dates[0]:%Y-%m-%d} to {dates[1]:%Y-%m-%d}; a backtest needs 2",
             hint=load_command(base.symbol, base.timeframe, *dates),
+        )
+    if model.strategy.classes != strategy.classes:
+        raise Invalid(
+            f"the model tells apart {', '.join(model.strategy.classes) or 'no classes'}, {strategy.name} decides on "
+            f"{', '.join(strategy.classes) or 'forecasts'}",
+            hint="name a model that was trained on the same labels, or train this strategy",
         )
     features = compute_features(model.strategy, bars, model.scaling)
     return tested, features, decide(model.predict(features, first)[first:], strategy, tested.time)

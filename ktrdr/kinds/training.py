@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ktrdr import telemetry
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.kinds.given import Saver, given_range, given_strategy, read_bars, require_bars, warn_of_bars, written
+from ktrdr.kinds.given import Saver, given_range, given_strategy, read_tape, require_tape, warn_of_bars, written
 from ktrdr.models.model import Model
 from ktrdr.operations.job import Drained, Job
 from ktrdr.operations.model import Needs
@@ -56,8 +56,7 @@ class Training(Kind):
         own = tuple(timeframe.name for timeframe in found.timeframes)
         settled = found.with_overrides(self.symbols, self.timeframes if self.timeframes != own else None, *dates, self.validation_split)
         for symbol in settled.symbols:
-            for timeframe in settled.timeframes:
-                require_bars(workspace, symbol, timeframe, dates)
+            require_tape(workspace, settled, symbol, dates)
         return self.model_copy(update={
             "strategy_name": settled.name, "strategy": settled.to_yaml(), "source": self.source or settled.name,
             "symbols": settled.symbols, "timeframes": tuple(timeframe.name for timeframe in settled.timeframes),
@@ -85,7 +84,7 @@ class Training(Kind):
         strategy = given_strategy(workspace, self.strategy_name, self.strategy, self.source).strategy
         start, end = given_range(None, None, strategy.date_range, f"training {strategy.name}")
         job.report(0, "Reading bars")
-        bars = read_bars(workspace, strategy, end)
+        bars = {symbol: read_tape(workspace, strategy, symbol, end) for symbol in strategy.symbols}
         for symbol in strategy.symbols:
             warn_of_bars(job, bars[symbol][strategy.base_timeframe], (start, end))
         job.report(0, "Computing features and labels")

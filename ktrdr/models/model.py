@@ -45,6 +45,8 @@ class TrainingRecord(Part):
     seed: int
     label: JSON
     """Name and parameters of the labelling rule."""
+    label_span: tuple[int, int] = (0, 0)
+    """How many bars ahead its labels look: half of them so far at most, and the farthest."""
     rows: dict[str, int]
     """Rows of train, validation and test."""
     bars: dict[str, str]

@@ -45,7 +45,8 @@ def _indicator(strategy: Strategy, reference: str) -> str:
     base, _, output = reference.partition(".")
     spec = strategy.indicators[base]
     values = [str(value) for value in spec.build().model_dump().values() if value != "close" and not isinstance(value, bool)]
-    return f"{spec.type} {output + ' ' if output else ''}({', '.join(values)})"
+    of = f" of {spec.data_source}" if spec.data_source else ""
+    return f"{spec.type} {output + ' ' if output else ''}({', '.join(values)}){of}"
 
 
 def _words(fuzzy_set: FuzzySet) -> str:
@@ -76,8 +77,13 @@ def _network(strategy: Strategy) -> tuple[str, str]:
     name = "A network" if isinstance(own, Layers) else f"A recurrent network ({strategy.model.type})"
     made_of = f"{name} of {size} units in {'one layer' if len(layers) == 1 else f'{len(layers)} layers'}"
     reads = "" if isinstance(own, Layers) else f"reads the last {own.sequence_length} bars in their order, "
-    says = "says buy, hold or sell" if strategy.task == "classification" else "forecasts the return"
+    says = f"says {_either(strategy.classes)}" if strategy.classes else "forecasts the return"
     return f"{made_of} {reads}weighs how true each word is and {says}.", f"It learned from {_lesson(strategy.label)}."
+
+
+def _either(words: tuple[str, ...]) -> str:
+    """`buy, hold or sell`."""
+    return f"{', '.join(words[:-1])} or {words[-1]}".replace("_", " ")
 
 
 def _lesson(label: Label) -> str:

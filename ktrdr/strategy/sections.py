@@ -22,9 +22,9 @@ from pydantic import (
     model_validator,
 )  # fmt: skip
 
-from ktrdr.errors import Invalid, NotFound
+from ktrdr.errors import Invalid, NotFound, Problem
 from ktrdr.indicators.base import INDICATORS, Indicator
-from ktrdr.labels.base import LABELS, Label
+from ktrdr.labels.base import DEFAULT, LABELS, Label
 from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.registry import Registry
 from ktrdr.strategy.mistakes import explain, nearest, several, unknown
@@ -97,14 +97,20 @@ class Timeframes(Part):
     def _says_what_its_mode_needs(self) -> Self:
         _one_or_many(self.mode == "single", "timeframe", self.timeframe, self.list, least=2)
         if self.base_timeframe is not None and self.base_timeframe not in self.names:
-            listed = ", ".join(self.names)
-            raise ValueError(f"base_timeframe {self.base_timeframe!r} is not one of the timeframes used: {listed}")
+            said = f"base_timeframe {self.base_timeframe!r} is not one of the timeframes used: {', '.join(self.names)}"
+            near = nearest(self.base_timeframe, self.names) or self.names[0]
+            raise several([Problem("base_timeframe", said, value=self.base_timeframe, nearest=near)])
         return self
 
     @property
     def names(self) -> tuple[str, ...]:
         """The bar sizes in the order written."""
         return self.list or (self.timeframe or "",)
+
+    @property
+    def base(self) -> str:
+        """The bar size that decides."""
+        return self.base_timeframe or self.names[0]
 
 
 def _one_or_many(single: bool, key: str, one: str | None, many: tuple[str, ...] | None, least: int) -> None:
@@ -175,10 +181,10 @@ class _Named(Part):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, given: Any) -> Any:
-        key, _ = cls._registry()
         if not isinstance(given, Mapping):
             return given
-        return {k: v for k, v in given.items() if k == key} | {"parameters": {k: v for k, v in given.items() if k != key}}
+        own = {name: value for name, value in given.items() if name in cls.model_fields.keys() - {"parameters"}}
+        return own | {"parameters": {name: value for name, value in given.items() if name not in own}}
 
     @field_validator("type", "source", mode="after", check_fields=False)
     @classmethod
@@ -206,14 +212,16 @@ class _Named(Part):
 
     @model_serializer
     def _flat(self) -> dict[str, Any]:
-        key, _ = self._registry()
-        return {key: getattr(self, key), **self.parameters}
+        own = {name: getattr(self, name) for name in type(self).model_fields if name != "parameters"}
+        return {name: value for name, value in own.items() if value is not None} | self.parameters
 
 
 class IndicatorSpec(_Named):
     """An indicator by its type, with its parameters."""
 
     type: str
+    data_source: str | None = None
+    """The outside series that it reads, of those that context_data names, in place of the symbol's own bars."""
 
     @classmethod
     def _registry(cls) -> tuple[str, Registry[Any]]:
@@ -227,7 +235,7 @@ class IndicatorSpec(_Named):
 class LabelSpec(_Named):
     """A labelling rule by its source, with its parameters."""
 
-    source: str = "zigzag"
+    source: str = DEFAULT
 
     @classmethod
     def _registry(cls) -> tuple[str, Registry[Any]]:
@@ -369,7 +377,7 @@ class Training(Part):
     lr_scheduler: LRScheduler | None = None
     seed: int = Field(7, ge=0, lt=2**32)
     data_split: DataSplit = DataSplit()
-    labels: LabelSpec = Field(default_factory=lambda: LabelSpec(source="zigzag"))
+    labels: LabelSpec = Field(default_factory=LabelSpec)
 
 
 # --- from scores to positions

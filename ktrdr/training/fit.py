@@ -99,6 +99,7 @@ class _Tensors(NamedTuple):
     values: Tensor
     targets: Tensor
     ends: Tensor
+    weights: Tensor | None
 
 
 class _Learner:
@@ -109,7 +110,7 @@ class _Learner:
 
         self.device = device
         self.training, self.dropout = strategy.training, strategy.model.architecture.dropout
-        classes = 3 if samples.task == "classification" else 1
+        classes = len(samples.classes) if samples.task == "classification" else 1
         self.architecture = shape_of(strategy.model, inputs=len(samples.feature_ids), outputs=classes)
         self.alone = self.architecture.sequence_length == 1
         self.back = torch.arange(1 - self.architecture.sequence_length, 1, device=device)
@@ -128,7 +129,12 @@ class _Learner:
         import torch
 
         targets = rows.targets if rows.targets.dtype == np.int64 else (rows.targets / self.scale).astype(np.float32)
-        return _Tensors(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in (rows.values, targets, rows.ends)))
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+        weights = None if rows.weights is None else tensor(rows.weights)
+        return _Tensors(tensor(rows.values), tensor(targets), tensor(rows.ends), weights)
 
     def begin(self) -> FitState:
         """The state before the first epoch."""
@@ -155,6 +161,7 @@ class _Learner:
         random, training = _generator(self.training.seed, course.epochs_run, self.device), self.training
         order = torch.randperm(len(self.train.targets), generator=random, device=self.device)
         y, ends = self.train.targets[order], self.train.ends[order]
+        counts = self.train.weights if self.train.weights is None else self.train.weights[order]
         x = self._read(self.train, ends) if self.alone else None  # all sequences at once would take too much memory
         batches = -(-len(y) // training.batch_size)
         loss, hits = (torch.zeros((), dtype=kind, device=self.device) for kind in (torch.float64, torch.int64))
@@ -163,7 +170,7 @@ class _Learner:
             rows = slice(batch * training.batch_size, (batch + 1) * training.batch_size)
             read = self._read(self.train, ends[rows]) if x is None else x[rows]
             outputs = forward(self.descent.tensors, self.architecture, read, self.dropout, random)
-            judged = self.criterion.judge(outputs, y[rows])
+            judged = self.criterion.judge(outputs, y[rows], counts if counts is None else counts[rows])
             self.descent.step(judged.objective, course.learning_rate, course.epochs_run * batches + batch + 1)
             loss += judged.loss
             hits += judged.hits

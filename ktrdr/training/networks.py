@@ -85,30 +85,33 @@ class Criterion(NamedTuple):
     target_scale: float
     """Forecasts are learned in units of the typical return; losses are reported in returns."""
 
-    def judge(self, outputs: Tensor, targets: Tensor) -> Judged:
-        """Objective, plain loss and hits of a batch."""
-        return self._forecasts(outputs[:, 0], targets) if self.class_weights is None else self._classes(outputs, targets)
+    def judge(self, outputs: Tensor, targets: Tensor, counts: Tensor | None = None) -> Judged:
+        """Objective, plain loss and hits of a batch; `counts` says what each row counts in the objective, all alike without it."""
+        if self.class_weights is None:
+            return self._forecasts(outputs[:, 0], targets, counts)
+        return self._classes(outputs, targets, counts)
 
-    def _classes(self, logits: Tensor, targets: Tensor) -> Judged:
+    def _classes(self, logits: Tensor, targets: Tensor, counts: Tensor | None) -> Judged:
         from torch.nn import functional
 
         assert self.class_weights is not None
         entropy = functional.cross_entropy(logits, targets, reduction="none")
-        weights = self.class_weights[targets]
+        weights = self.class_weights[targets] if counts is None else self.class_weights[targets] * counts
         lost = entropy
         if self.training.loss == "focal":
             missed = (1 - (-entropy).exp()).clamp_min(LEAST_MISSED)
             lost = missed**self.training.focal_gamma * entropy
         return Judged((weights * lost).sum() / weights.sum(), entropy.detach().sum(), (logits.argmax(dim=1) == targets).sum())
 
-    def _forecasts(self, outputs: Tensor, targets: Tensor) -> Judged:
+    def _forecasts(self, outputs: Tensor, targets: Tensor, counts: Tensor | None) -> Judged:
         from torch.nn import functional
 
         if self.training.loss == "mse":
             lost = (outputs - targets) ** 2
         else:
             lost = functional.huber_loss(outputs, targets, delta=self.training.huber_delta / self.target_scale, reduction="none")
-        return Judged(lost.mean(), lost.detach().sum() * self.target_scale**2, (outputs.sign() == targets.sign()).sum())
+        mean = lost.mean() if counts is None else (counts * lost).sum() / counts.sum()
+        return Judged(mean, lost.detach().sum() * self.target_scale**2, (outputs.sign() == targets.sign()).sum())
 
 
 def class_weights_of(targets: np.ndarray, classes: int) -> Singles:

@@ -56,6 +56,7 @@ def _record(samples: Samples, strategy: Strategy, fitted: Fitted, device: str) -
         split=samples.split,
         seed=strategy.training.seed,
         label={"source": labels.source, **strategy.label.model_dump(mode="json")},
+        label_span=samples.label_span,
         rows=samples.rows,
         bars=samples.bars,
         versions={"ktrdr": ktrdr.__version__, "numpy": np.__version__, "torch": torch.__version__},

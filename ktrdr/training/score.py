@@ -16,7 +16,6 @@ from ktrdr.training.windows import Samples, Slice
 
 JSON = dict[str, Any]
 Classes = NDArray[np.int64]
-CLASSES = ("buy", "hold", "sell")
 DIRECTIONS = ("up", "down")
 LEAST_PROBABILITY = 1e-15
 BINS = 10
@@ -56,7 +55,7 @@ def detailed_analytics(model: Model, samples: Samples) -> JSON:
         kept = actual != 0
         said, actual = (outputs[kept, 0] <= 0).astype(np.int64), (actual[kept] < 0).astype(np.int64)
         calibration = None
-    names: tuple[str, ...] = CLASSES if samples.task == "classification" else DIRECTIONS
+    names: tuple[str, ...] = samples.classes if samples.task == "classification" else DIRECTIONS
     matrix = confusion(actual, said, len(names))
     per_class = {
         name: dict(zip(("precision", "recall", "f1_score"), figures, strict=True)) | {"rows": int(matrix[i].sum())}
@@ -126,17 +125,17 @@ def _per_class(matrix: Classes) -> list[tuple[float | None, float | None, float 
 
 
 def _class_baselines(samples: Samples, outputs: Floats, _: Training) -> Baselines:
-    actual, classes = samples.test.targets, len(CLASSES)
+    actual, classes = samples.test.targets, len(samples.classes)
     known = np.bincount(samples.train.targets, minlength=classes) + 1.0  # one more of each, or an absent class would cost infinity
     shares = np.bincount(actual, minlength=classes) / len(actual)
     answered = np.bincount(outputs.argmax(axis=1), minlength=classes) / len(actual)
     favourite = int(known.argmax())
     return Baselines(
-        majority_class=CLASSES[favourite],
+        majority_class=samples.classes[favourite],
         majority_accuracy=float(shares[favourite]),
         majority_loss=float(-(shares * np.log(known / known.sum())).sum()),
         shuffled_accuracy=float((shares * answered).sum()),
-        class_shares=dict(zip(CLASSES, shares.tolist(), strict=True)),
+        class_shares=dict(zip(samples.classes, shares.tolist(), strict=True)),
     )
 
 

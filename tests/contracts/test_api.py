@@ -354,6 +354,7 @@ def test_strategies_can_be_listed_shown_checked_and_translated(api: httpx.Client
     refused(api.get("/strategies/nothing"), 404, "not_found")
     refused(api.get("/strategies/nothing/features"), 404, "not_found")
     assert {"rsi", "macd"} <= {indicator["name"] for indicator in good(api.get("/indicators"))}
+    assert good(api.get("/schemas/strategy"))["title"] == "ktrdr strategy"
     old = "name: old\nversion: '2.0'\nindicators:\n  - {name: rsi, feature_id: rsi_14, period: 14}\n"
     refused(api.post("/strategies/migrate", json={"strategy": "[]"}), 422, "invalid_strategy")
     assert api.post("/strategies/migrate", json={"strategy": old}).status_code in {200, 422}

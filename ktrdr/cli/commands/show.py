@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -12,19 +13,23 @@ from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
 
 app = new_app()
-What = Annotated[str, typer.Argument(help="A symbol, or the word features.", metavar="SYMBOL|features")]
+What = Annotated[str, typer.Argument(help="A symbol, or the word features or schema.", metavar="SYMBOL|features|schema")]
 Which = Annotated[str | None, typer.Argument(help="Bar size of the symbol, or name of the strategy.", metavar="[TIMEFRAME|STRATEGY]")]
 Rows = Annotated[int, typer.Option("--rows", "-r", help="At most so many, the last ones.", min=1, max=1000)]
 
 
 @app.command()
 def show(ctx: typer.Context, what: What, which: Which = None, rows: Rows = 10) -> None:
-    """Show a symbol's bars, or a strategy's features.
+    """Show a symbol's bars, a strategy's features, or the grammar of strategies.
 
-    `ktrdr show EURUSD 1h` shows the last bars, `ktrdr show features momentum` what the network of a strategy sees.
+    `ktrdr show EURUSD 1h` shows the last bars, `ktrdr show features momentum` what the network of a strategy sees, and `ktrdr
+    show schema > strategy.schema.json` writes the JSON Schema with which editors check strategies.
     """
     session: Session = ctx.obj
-    if what != "features":
+    if what == "schema":
+        schema = session.get("/schemas/strategy")["data"]
+        session.output.answer(schema, json.dumps(schema, indent=1).splitlines())
+    elif what != "features":
         tables.show_bars(session, what, which, {"limit": rows})
     elif which is None:
         raise UsageMistake("show features takes the name of a strategy", hint="ktrdr show features momentum")

@@ -529,6 +529,14 @@ def test_the_features_of_a_strategy(api: Api, capsys: pytest.CaptureFixture[str]
     agrees("features", screen(api, capsys, "show", "features", "momentum"))
 
 
+def test_the_schema_is_printed_so_that_it_can_be_written_to_a_file(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {"name": {"type": "string"}}}
+    api.on("GET", "/schemas/strategy", Answer(200, {"success": True, "data": schema}))
+    for arguments in (("show", "schema"), ("show", "schema", "--json")):
+        assert main([*arguments, "--url", api.url]) == 0
+        assert json.loads(capsys.readouterr().out) == schema
+
+
 VALID = {"valid": True, "name": "momentum", "errors": [], "features": 9,
          "warnings": [{"place": "training.epochs", "message": "300 is a lot", "line": 40, "value": "300", "nearest": None}]}  # fmt: skip
 INVALID = {"valid": False, "name": "momentum", "warnings": [], "features": None, "errors": [

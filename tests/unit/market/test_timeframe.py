@@ -21,7 +21,7 @@ def test_timeframes_are_ordered_by_length() -> None:
     assert sorted(SECONDS, key=lambda n: SECONDS[n]) == list(SECONDS)
 
 
-@pytest.mark.parametrize(("name", "nearest"), [("1H", "1h"), ("60m", "30m"), ("day", "1d"), ("?!", None)])
+@pytest.mark.parametrize(("name", "nearest"), [("1H", "1h"), ("60m", "1h"), ("day", "1d"), ("?!", None)])
 def test_what_is_no_timeframe_is_an_error_with_the_nearest(name: str, nearest: str | None) -> None:
     with pytest.raises(Invalid, match=f"{re.escape(repr(name))} is not a timeframe") as caught:
         Timeframe(name)
