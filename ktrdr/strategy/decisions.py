@@ -42,9 +42,14 @@ def decide(scores: Floats, strategy: Strategy, time: Times) -> Decided:
     width = 3 if strategy.task == "classification" else 1
     if scores.shape != (len(time), width):
         raise Invalid(f"{strategy.task} decisions need scores of shape ({len(time)}, {width}), got {scores.shape}")
-    raw, confidence = _classes(scores, rules) if width == 3 else _forecasts(scores[:, 0], rules)
+    raw, confidence = signals_of(scores, rules)
     targets, signals = _walk(raw, time.astype("datetime64[us]"), rules)
     return Decided(targets, confidence, signals)
+
+
+def signals_of(scores: Floats, rules: Decisions) -> tuple[Classes, Floats]:
+    """What each score says by itself, before the filters: 0 buy, 1 hold, 2 sell, and the confidence."""
+    return _classes(scores, rules) if scores.shape[1] == 3 else _forecasts(scores[:, 0], rules)
 
 
 def _classes(scores: Floats, rules: Decisions) -> tuple[Classes, Floats]:

@@ -88,6 +88,7 @@ def _salvaged(document: Mapping[str, Any]) -> rules.Parts:
         timeframes=timeframes.names if timeframes else None,
         decisions=_valid(Decisions, document.get("decisions")),
         training=_valid(Training, document.get("training")),
+        network=model.get("type") if isinstance(model := document.get("model"), dict) else None,
     )
 
 

@@ -27,6 +27,8 @@ class Parts:
     timeframes: tuple[str, ...] | None
     decisions: Decisions | None
     training: Training | None
+    network: str | None = None
+    """The kind of network, where it is known."""
 
 
 def input_ids(entry: NNInput, timeframes: tuple[str, ...], fuzzy_sets: Mapping[str, FuzzySet | None]) -> Iterator[str]:
@@ -65,6 +67,9 @@ def _inputs(parts: Parts) -> Iterator[Problem]:
             yield _unknown(f"{place}.fuzzy_set", "fuzzy set", wanted, parts.fuzzy_sets)
         if entry.raw_indicator is not None:
             yield from _reference(parts, entry.raw_indicator, f"{place}.raw_indicator")
+            if parts.network == "tsk":
+                said = "is a number without words, and rules ask for words; give it a fuzzy set such as `partition: {count: 3}`"
+                yield Problem(f"{place}.raw_indicator", said, value=entry.raw_indicator)
         if entry.timeframes != "all" and parts.timeframes:
             for timeframe in entry.timeframes:
                 if timeframe not in parts.timeframes:

@@ -78,7 +78,7 @@ class Strategy(Part):
     def parts(self) -> Parts:
         """The sections that refer to each other."""
         names = self.training_data.timeframes.names
-        return Parts(self.indicators, self.fuzzy_sets, self.nn_inputs, names, self.decisions, self.training)
+        return Parts(self.indicators, self.fuzzy_sets, self.nn_inputs, names, self.decisions, self.training, self.model.type)
 
     @property
     def symbols(self) -> tuple[str, ...]:
