@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from ktrdr.labels.base import BUY, HOLD, SELL
 from ktrdr.models.model import Model
 from ktrdr.models.scores import Part
 from ktrdr.models.tsk import Firing, RuleBase, Weights, said
-from ktrdr.reports.inputs import inputs_of
+from ktrdr.reports.inputs import Column, Input, inputs_of
 from ktrdr.strategy.decisions import signals_of
 from ktrdr.strategy.features import Fitted
 from ktrdr.strategy.sections import Decisions
@@ -150,30 +151,36 @@ class Rulebook:
         """What answers mean."""
         return signals_of(answers, self.decisions)[0]
 
-    def conditions(self, rule: int) -> tuple[Condition, ...]:
-        """What a rule asks for; nothing for the one for everything else."""
-        if rule == self.base.rules:
-            return ()
-        asked = np.flatnonzero(self.weights["rules.asks"][rule] > 0).tolist()
+    @cached_property
+    def conditions(self) -> tuple[tuple[Condition, ...], ...]:
+        """What each rule asks for; nothing for the one for everything else, which comes last."""
         columns = {column.place: (one, column) for one in inputs_of(self.strategy, self.scaling) for column in one.columns}
-        found = []
-        for place in asked:
-            one, column = columns[place]
-            assert isinstance(column.how, Membership)  # rules ask for words alone
-            boundary = float(self.weights["terms.boundary"][place])
-            above, below = ends_of(column.how, boundary)
-            found.append(Condition(
-                feature_id=self.strategy.feature_ids[place], fuzzy_set=column.fuzzy_set or "", word=column.word or "",
-                timeframe=one.timeframe, indicator=one.indicator, above=above, below=below, boundary=boundary,
-                steepness=float(self.weights["terms.steepness"][place]),
-            ))  # fmt: skip
-        return tuple(found)
+        asked = (np.flatnonzero(row > 0).tolist() for row in self.weights["rules.asks"])
+        return (*(tuple(self._condition(place, *columns[place]) for place in places) for places in asked), ())
 
-    def text(self, rule: int) -> str:
-        """A rule as a sentence."""
-        answer = said(self.base, self.weights)[rule]
+    def _condition(self, place: int, one: Input, column: Column) -> Condition:
+        assert isinstance(column.how, Membership)  # rules ask for words alone
+        boundary = float(self.weights["terms.boundary"][place])
+        above, below = ends_of(column.how, boundary)
+        return Condition(
+            feature_id=self.strategy.feature_ids[place], fuzzy_set=column.fuzzy_set or "", word=column.word or "",
+            timeframe=one.timeframe, indicator=one.indicator, above=above, below=below, boundary=boundary,
+            steepness=float(self.weights["terms.steepness"][place]),
+        )  # fmt: skip
+
+    @cached_property
+    def answers(self) -> Floats:
+        """What each rule says by itself."""
+        return said(self.base, self.weights)
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """Each rule as a sentence."""
+        return tuple(self._text(conditions, answer) for conditions, answer in zip(self.conditions, self.answers, strict=True))
+
+    def _text(self, conditions: tuple[Condition, ...], answer: Floats) -> str:
         several = len(self.strategy.timeframes) > 1
-        asked = " AND ".join(condition.sentence(with_timeframe=several) for condition in self.conditions(rule))
+        asked = " AND ".join(condition.sentence(with_timeframe=several) for condition in conditions)
         signal = SIGNALS[self.signals(answer[None])[0]]
         if len(answer) == 1:
             told = f"forecast {answer[0]:+.3%}"
@@ -221,7 +228,7 @@ def judge_rules(
     """
     known = np.isfinite(firing.shares).all(axis=1)
     strongest = np.where(known, np.where(known[:, None], firing.shares, 0.0).argmax(axis=1), -1)
-    alone = book.signals(said(book.base, book.weights))
+    alone = book.signals(book.answers)
     together = book.signals(np.where(known[:, None], firing.answers, np.nan))
     total = int(known.sum())
     fidelity = Fidelity(
@@ -243,13 +250,13 @@ def judge_rules(
 def _judged(  # noqa: PLR0917 - one row of the table
     book: Rulebook, r: int, own: NDArray[np.bool_], labels: Floats, opened: NDArray[np.bool_], result: Backtest, total: int
 ) -> Rule:
-    answer = said(book.base, book.weights)[r]
+    answer = book.answers[r]
     signal = int(book.signals(answer[None])[0])
     labelled, trades = own & np.isfinite(labels), result.trades
     meant = np.sign(labels) == {BUY: 1, HOLD: 0, SELL: -1}[signal] if len(answer) == 1 else labels == signal
     gross, net = float(trades.gross_pnl[opened].sum()), float(trades.net_pnl[opened].sum())
     return Rule(
-        number=r + 1, text=book.text(r), conditions=book.conditions(r), weight=float(book.weights["rules.weight"][r]),
+        number=r + 1, text=book.texts[r], conditions=book.conditions[r], weight=float(book.weights["rules.weight"][r]),
         answer=answer_in_words(answer), signal=SIGNALS[signal], bars=int(own.sum()), coverage=float(own.sum() / max(total, 1)),
         labelled_bars=int(labelled.sum()), precision=float(meant[labelled].mean()) if labelled.any() else None,
         trades=int(opened.sum()), wins=int((trades.net_pnl[opened] > 0).sum()), gross_pnl=gross, costs=gross - net, net_pnl=net,

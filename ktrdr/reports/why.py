@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ktrdr.models.scores import Part
-from ktrdr.models.tsk import fire, said
+from ktrdr.models.tsk import fire
 from ktrdr.reports.inputs import Input
 from ktrdr.reports.rules import SIGNALS, Classes, Floats, Rulebook, RuleReport, answer_in_words
 
@@ -109,10 +109,9 @@ class Explanation(Part):
 
 def explain_row(book: Rulebook, row: Singles) -> tuple[tuple[Vote, ...], dict[str, float]]:
     """What each rule had to say of a row, the strongest first, and what they said together."""
-    firing, answers = fire(book.base, book.weights, row[None]), said(book.base, book.weights)
+    firing = fire(book.base, book.weights, row[None])
     votes = []
-    for r in range(book.base.rules + 1):
-        asked = book.conditions(r)
+    for r, (asked, said) in enumerate(zip(book.conditions, book.answers, strict=True)):
         places = [book.strategy.feature_ids.index(condition.feature_id) for condition in asked]
         held = tuple(
             Held(feature_id=c.feature_id, degree=float(row[p]), boundary=c.boundary, steepness=c.steepness,
@@ -121,9 +120,9 @@ def explain_row(book: Rulebook, row: Singles) -> tuple[tuple[Vote, ...], dict[st
         )  # fmt: skip
         share = float(firing.shares[0, r])
         votes.append(Vote(
-            number=r + 1, text=book.text(r), conditions=held, weight=float(book.weights["rules.weight"][r]),
-            strength=float(firing.strengths[0, r]), share=share, answer=answer_in_words(answers[r]),
-            contribution=answer_in_words(share * answers[r]),
+            number=r + 1, text=book.texts[r], conditions=held, weight=float(book.weights["rules.weight"][r]),
+            strength=float(firing.strengths[0, r]), share=share, answer=answer_in_words(said),
+            contribution=answer_in_words(share * said),
         ))  # fmt: skip
     return tuple(sorted(votes, key=lambda vote: -vote.share)), answer_in_words(firing.answers[0])
 
@@ -190,11 +189,10 @@ class _Search:
             flipped = self.flips(np.concatenate([self.rows({place: grid}, len(grid)) for place, grid in between.items()]))
             parts = np.split(flipped, len(between))
             between = {p: closer for (p, grid), f in zip(between.items(), parts, strict=True) if (closer := self._closer(p, grid, f)) is not None}
-        found = {place: self._rounded(place, float(grid[-1])) for place, grid in between.items()}
-        if not found:
+        if not between:
             return None
-        nearest = min(found, key=lambda place: self.distance(place, found[place]))
-        return {nearest: found[nearest]}
+        nearest = min(between, key=lambda place: self.distance(place, float(between[place][-1])))
+        return self._rounded({nearest: float(between[nearest][-1])})
 
     def _closer(self, place: int, grid: Floats, flipped: NDArray[np.bool_]) -> Floats | None:
         """A finer grid from the last value that does not flip to the nearest that does, which comes last."""
@@ -205,12 +203,13 @@ class _Search:
         inside = grid[~flipped & (np.minimum(value, to) <= grid) & (grid <= np.maximum(value, to))]
         return np.linspace(inside[np.argmin(np.abs(inside - to))] if len(inside) else value, to, GRID)
 
-    def _rounded(self, place: int, to: float) -> float:
-        """The value with as few digits as still flip, and no nearer or farther than a hundredth of the way."""
-        way = abs(to - self.values[place])
-        candidates = np.array([c for d in DIGITS if abs((c := float(f"{to:.{d}g}")) - to) <= 0.01 * way] + [to])
-        candidates = np.clip(candidates, self.low[place], self.high[place])
-        return float(candidates[int(np.argmax(self.flips(self.rows({place: candidates}, len(candidates)))))])
+    def _rounded(self, found: dict[int, float]) -> dict[int, float]:
+        """The values with as few digits as still flip, moved by no more than a hundredth of the way."""
+        candidates = [{place: float(f"{to:.{digits}g}") for place, to in found.items()} for digits in DIGITS]
+        near = [c for c in candidates if all(abs(c[p] - to) <= 0.01 * abs(to - self.values[p]) for p, to in found.items())]
+        tried = {place: np.array([c[place] for c in near] + [found[place]]) for place in found}
+        best = int(np.argmax(self.flips(self.rows(tried, len(near) + 1))))
+        return {place: float(values[best]) for place, values in tried.items()}
 
     def of_two(self) -> dict[int, float] | None:
         """The nearest change of two inputs together, on a coarse grid."""
@@ -224,4 +223,4 @@ class _Search:
                 far = sum(self.distance(place, to) for place, to in found.items())
                 if best is None or far < best[0]:
                     best = (far, found)
-        return best[1] if best else None
+        return self._rounded(best[1]) if best else None

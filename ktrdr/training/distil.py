@@ -19,7 +19,6 @@ from ktrdr.strategy.features import Fitted, compute_features, fit_scaling
 from ktrdr.strategy.sections import Decisions
 from ktrdr.strategy.spec import Strategy, checked
 from ktrdr.training.fit import fit
-from ktrdr.training.prune import answered_anew
 from ktrdr.training.state import BatchPosition
 from ktrdr.training.windows import LEAST, Samples, Slice
 
@@ -68,9 +67,8 @@ def distil(model: Model, bars: Mapping[Timeframe, Bars], on_batch: Callable[[Bat
     )
     fitted = fit(samples, strategy, on_batch=on_batch, on_epoch=lambda _: None)
     assert isinstance(fitted.architecture, RuleBase)
-    weights = answered_anew(fitted.architecture, fitted.weights, train)
     sure = {"confidence_threshold": 0.0} if strategy.task == "classification" else {}
-    return Student(strategy, fitted.architecture, weights, scaling, strategy.decisions.model_copy(update=sure))
+    return Student(strategy, fitted.architecture, fitted.weights, scaling, strategy.decisions.model_copy(update=sure))
 
 
 def student_of(strategy: Strategy) -> Strategy:

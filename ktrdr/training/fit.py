@@ -198,9 +198,7 @@ class _Learner:
         weights, architecture = self.in_returns(best), self.architecture
         if not isinstance(architecture, RuleLearner):
             return architecture, weights
-        train, validation = self.samples.train, self.samples.validation
-        worth = None if self.criterion.class_weights is None else class_weights_of(train.targets, architecture.outputs)
-        return finished(architecture, weights, train, validation, self.decisions, worth, check)
+        return finished(architecture, weights, self.samples.train, self.samples.validation, self.decisions, check)
 
     def _read(self, rows: _Tensors, ends: Tensor) -> Tensor:
         """The rows of an mlp, or the sequences that end with them."""

@@ -1,7 +1,8 @@
 """From the rules that were learned to the few that are kept.
 
-Rules that say nothing new go first, then one by one those that the validation slice misses least, then single words.
-What is left learns its answers anew, and weighs the strongest rule so much that it alone nearly always decides.
+Rules that say nothing new go first, then one by one those that are missed least, then single words.
+What is left learns its answers anew, and weighs the strongest rule so much that it alone nearly always decides. Here every
+row counts the same: what a rule answers is how often each label came after it, whatever the weights of the descent.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ktrdr.models.tsk import Floats, RuleBase, Singles, Weights, mixed, said, shares_of, sum_of
+from ktrdr.models.tsk import Floats, RuleBase, Singles, mixed, shares_of, sum_of
 from ktrdr.strategy.decisions import signals_of
 from ktrdr.strategy.sections import Decisions
 from ktrdr.training.rules import MOST_ROWS, SHARPNESS, Conditions, RuleLearner, asked_for, learned_terms
 from ktrdr.training.windows import Slice
 
-LOST = 0.005
-"""Share of what was learned that pruning may give away: of the loss of knowing nothing but the frequencies, less that of the rules."""
+LOST = {"train": 0.02, "validation": 0.005}
+"""Share of what was learned that pruning may give away on each slice: of the loss of the frequencies, less that of the rules.
+
+A rule about something that the validation slice happens not to have is kept for the training slice."""
 CLEAR = 0.985
 """Share of the validation rows in which the strongest rule alone must say what all of them together say."""
 SHARPER = (SHARPNESS, 4.0, 8.0, 16.0, 32.0)
@@ -30,6 +33,8 @@ PRIOR = 5.0
 FEW, MANY = 4, 40
 """Rounds in which answers are learned anew: between two removals, and at last."""
 LEAST_PROBABILITY = 1e-9
+LEAST_LOST = 1e-6
+"""Rise of a loss that is noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +43,6 @@ class _Rows:
 
     log_terms: Floats
     targets: NDArray[np.generic]
-    worth: Floats
-    """Weight of each row; the mean is 1."""
     spread: float
     """Variance of forecasts' targets, in which their loss is measured."""
 
@@ -65,7 +68,7 @@ class _Draft:
         if answers.shape[1] == 1:
             return float(((answers[:, 0] - rows.targets) ** 2).mean() / rows.spread)
         given = answers[np.arange(len(answers)), rows.targets.astype(np.int64)]
-        return float(-(rows.worth * np.log(np.maximum(given, LEAST_PROBABILITY))).mean())
+        return float(-np.log(np.maximum(given, LEAST_PROBABILITY)).mean())
 
     def kept(self, which: list[int]) -> _Draft:
         """These rules alone, in this order, and the ELSE rule."""
@@ -74,27 +77,26 @@ class _Draft:
 
 
 def finished(  # noqa: PLR0917 - what was learned, from what, for what
-    learner: RuleLearner, weights: dict[str, Singles], train: Slice, validation: Slice, decisions: Decisions,
-    class_weights: Singles | None, check: Callable[[], None],
+    learner: RuleLearner, weights: dict[str, Singles], train: Slice, validation: Slice, decisions: Decisions, check: Callable[[], None]
 ) -> tuple[RuleBase, dict[str, Singles]]:  # fmt: skip
     """The rules that are kept; `check` may end the work at any time. The same rows and weights give the same bytes."""
     terms = learned_terms(learner, weights)
-    rows, judged = (_rows(part, terms, class_weights) for part in (train, validation))
-    draft = _without_idle(_draft(learner, weights), rows)
-    draft = _pruned(_refitted(draft, rows, FEW), rows, judged, learner.max_rules, check)
-    draft = _shortened(draft, rows, judged, check)
+    slices = {"train": _rows(train, terms), "validation": _rows(validation, terms)}
+    rows, judged = slices.values()
+    draft = _without_idle(_merged(_draft(learner, weights)), rows)
+    draft = _pruned(_refitted(draft, rows, FEW), slices, learner.max_rules, check)
+    draft = _merged(_shortened(draft, slices, check))
     draft = _without_idle(_sharpened(draft, rows, judged, decisions, check), rows)
     return _written(learner, _refitted(draft, rows, MANY), terms)
 
 
-def _rows(part: Slice, terms: tuple[Singles, Singles], class_weights: Singles | None) -> _Rows:
+def _rows(part: Slice, terms: tuple[Singles, Singles]) -> _Rows:
     chosen = np.linspace(0, len(part) - 1, min(len(part), MOST_ROWS)).astype(np.int64)
     values, targets = part.values[part.ends[chosen]].astype(np.float64), part.targets[chosen]
     boundary, steepness = (array.astype(np.float64) for array in terms)
     log_terms = -np.logaddexp(0.0, -steepness * (values - boundary))
-    worth = np.ones(len(targets)) if class_weights is None else class_weights.astype(np.float64)[targets]
     spread = float(np.var(targets)) if targets.dtype != np.int64 else 1.0
-    return _Rows(log_terms, targets, worth / worth.mean(), spread or 1.0)
+    return _Rows(log_terms, targets, spread or 1.0)
 
 
 def _draft(learner: RuleLearner, weights: dict[str, Singles]) -> _Draft:
@@ -110,45 +112,73 @@ def _draft(learner: RuleLearner, weights: dict[str, Singles]) -> _Draft:
     return replace(draft.kept([0]), asks=((0,),))  # a model of no rules could not be told from a fault
 
 
+def _merged(draft: _Draft) -> _Draft:
+    """Rules that ask for the same as one, as strong as they were together."""
+    same: dict[Conditions, list[int]] = {}
+    for r, conditions in enumerate(draft.asks):
+        same.setdefault(conditions, []).append(r)
+    one = draft.kept([places[0] for places in same.values()])
+    for r, places in enumerate(same.values()):
+        powers = draft.sharpness * draft.weight[places]
+        one.weight[r] = np.logaddexp.reduce(powers) / draft.sharpness
+        one.answers[r] = np.average(draft.answers[places], axis=0, weights=np.exp(powers - powers.max()))
+    return one
+
+
 def _without_idle(draft: _Draft, rows: _Rows) -> _Draft:
-    """Without those that ask for the same as another, or are hardly ever the strongest; the most frequent first."""
+    """Without those that are hardly ever the strongest; the most frequent first."""
     strongest = np.bincount(draft.shares(rows).argmax(axis=1), minlength=len(draft.asks) + 1) / len(rows.targets)
     order = sorted(range(len(draft.asks)), key=lambda r: (-strongest[r], draft.asks[r]))
-    first = {draft.asks[r]: r for r in reversed(order)}
-    kept = [r for r in order if first[draft.asks[r]] == r and strongest[r] >= RARE]
-    return draft.kept(kept or order[:1])
+    return draft.kept([r for r in order if strongest[r] >= RARE] or order[:1])
 
 
-def _pruned(draft: _Draft, rows: _Rows, judged: _Rows, most: int, check: Callable[[], None]) -> _Draft:
-    """Without the rules that are missed least, as long as the loss holds or there are too many."""
-    reference = draft.loss(judged)
-    given_away = LOST * max(_ignorance(judged) - reference, 0.0)
+class _Measure:
+    """How much worse than the best so far some rules are, on either slice."""
+
+    def __init__(self, draft: _Draft, slices: dict[str, _Rows]) -> None:
+        self.slices = slices
+        self.best = {name: draft.loss(rows) for name, rows in slices.items()}
+        self.allowed = {name: max(LOST[name] * (_ignorance(rows) - self.best[name]), LEAST_LOST) for name, rows in slices.items()}
+
+    def missed(self, draft: _Draft) -> float:
+        """The larger rise of the two losses; 1 is as much as may be given away."""
+        return max((draft.loss(rows) - self.best[name]) / self.allowed[name] for name, rows in self.slices.items())
+
+    def settle(self, draft: _Draft, *, forced: bool) -> None:
+        """Go on from these rules; what there were too many rules for is not missed any more."""
+        for name, rows in self.slices.items():
+            self.best[name] = draft.loss(rows) if forced else min(self.best[name], draft.loss(rows))
+
+
+def _pruned(draft: _Draft, slices: dict[str, _Rows], most: int, check: Callable[[], None]) -> _Draft:
+    """Without the rules that are missed least, as long as the losses hold or there are too many."""
+    measure = _Measure(draft, slices)
     while len(draft.asks) > 1:
         check()
         each = range(len(draft.asks))
         fewer = [draft.kept([other for other in each if other != r]) for r in each]
-        losses = [one.loss(judged) for one in fewer]
-        best = int(np.argmin(losses))
-        if len(draft.asks) <= most and losses[best] > reference + given_away:
+        missed = [measure.missed(one) for one in fewer]
+        best, forced = int(np.argmin(missed)), len(draft.asks) > most
+        if not forced and missed[best] > 1:
             break
-        draft = _refitted(fewer[best], rows, FEW)
-        reference = min(reference, draft.loss(judged)) if len(draft.asks) <= most else draft.loss(judged)
+        draft = _refitted(fewer[best], slices["train"], FEW)
+        measure.settle(draft, forced=forced)
     return draft
 
 
-def _shortened(draft: _Draft, rows: _Rows, judged: _Rows, check: Callable[[], None]) -> _Draft:
-    """Without the single words that are missed by nobody."""
-    reference = draft.loss(judged)
-    given_away = LOST * max(_ignorance(judged) - reference, 0.0)
+def _shortened(draft: _Draft, slices: dict[str, _Rows], check: Callable[[], None]) -> _Draft:
+    """Without the single words that nobody misses."""
+    measure = _Measure(draft, slices)
     for r in range(len(draft.asks)):
         for column in draft.asks[r]:
             check()
             shorter = tuple(c for c in draft.asks[r] if c != column)
             if not shorter:
                 break
-            trial = _refitted(replace(draft, asks=(*draft.asks[:r], shorter, *draft.asks[r + 1 :])), rows, FEW)
-            if trial.loss(judged) <= reference + given_away:
-                draft, reference = trial, min(reference, trial.loss(judged))
+            trial = _refitted(replace(draft, asks=(*draft.asks[:r], shorter, *draft.asks[r + 1 :])), slices["train"], FEW)
+            if measure.missed(trial) <= 1:
+                draft = trial
+                measure.settle(draft, forced=False)
     return draft
 
 
@@ -176,8 +206,8 @@ def _refitted(draft: _Draft, rows: _Rows, rounds: int) -> _Draft:
         square = np.einsum("nr,ns->rs", shares, shares) + PRIOR * np.eye(len(answers))
         return replace(draft, answers=np.linalg.solve(square, np.einsum("nr,n->r", shares, rows.targets.astype(np.float64)))[:, None])
     classes = rows.targets.astype(np.int64)
-    member = np.eye(answers.shape[1])[classes] * rows.worth[:, None]
-    usual = member.sum(axis=0) / member.sum()
+    member = np.eye(answers.shape[1])[classes]
+    usual = member.mean(axis=0)
     for _ in range(rounds):
         told = shares * answers[:, classes].T
         told /= np.maximum(told.sum(axis=1, keepdims=True), LEAST_PROBABILITY)
@@ -190,7 +220,7 @@ def _ignorance(rows: _Rows) -> float:
     """The loss of always answering with the frequencies."""
     if rows.targets.dtype != np.int64:
         return 1.0
-    shares = np.bincount(rows.targets.astype(np.int64), weights=rows.worth) / rows.worth.sum()
+    shares = np.bincount(rows.targets.astype(np.int64)) / len(rows.targets)
     present = shares[shares > 0]
     return float(-(present * np.log(present)).sum())
 
@@ -207,10 +237,3 @@ def _written(learner: RuleBase, draft: _Draft, terms: tuple[Singles, Singles]) -
     }  # fmt: skip
     return base, {name: array.astype(np.float32) for name, array in arrays.items()}
 
-
-def answered_anew(base: RuleBase, weights: Weights, train: Slice) -> dict[str, Singles]:
-    """The same rules with the answers that are right most often, each row worth the same."""
-    terms = (weights["terms.boundary"], weights["terms.steepness"])
-    asks = tuple(tuple(np.flatnonzero(row).tolist()) for row in weights["rules.asks"])
-    draft = _Draft(asks, weights["rules.weight"].astype(np.float64), said(base, weights), float(weights["rules.sharpness"][0]))
-    return _written(base, _refitted(draft, _rows(train, terms, None), MANY), terms)[1]

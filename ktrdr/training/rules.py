@@ -123,9 +123,11 @@ def _seeds(learner: RuleLearner, holds: NDArray[np.bool_], member: Floats, worth
         return [(r % learner.inputs,) for r in range(learner.rules)]
     named, masks = list(candidates), np.column_stack(list(candidates.values())).astype(np.float64)
     counted, found = np.ones(len(holds)), list[Conditions]()
-    for _ in range(learner.rules):
-        best_one = int(np.argmax(_gains(masks, member * counted[:, None], worth)))
+    free = np.ones(len(named), dtype=bool)
+    for _ in range(min(learner.rules, len(named))):
+        best_one = int(np.argmax(np.where(free, _gains(masks, member * counted[:, None], worth), -np.inf)))
         found.append(named[best_one])
+        free[best_one] = False
         counted = np.where(masks[:, best_one] > 0, counted / 2, counted)  # halves are exact, so that sums are in any order
     return found
 
