@@ -38,6 +38,7 @@ COMMANDS = (
     Command("list", "Look", "List strategies, models, checkpoints, symbols and more."),
     Command("show", "Look", "Show a symbol's bars, or a strategy's features."),
     Command("validate", "Look", "Check a strategy and explain every mistake."),
+    Command("explain", "Look", "Say a model's rules, how each has done, and why it decided so."),
     Command("check", "Look", "Check that nothing in a strategy knows the future."),
     Command("migrate", "Look", "Rewrite a version 2 strategy as version 3."),
     Command("data", "Data", "Load bars, show them, say what range there is and what is odd."),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from textwrap import wrap
 from typing import Any
 
+from ktrdr.cli.explained import explanation
 from ktrdr.cli.output import block, duration, local_time, minute, number, percent, size, table_lines
 from ktrdr.errors import Problem
 from ktrdr.operations.model import Happening, Operation
@@ -15,6 +16,7 @@ NOUNS = {
     "training": "Training",
     "backtesting": "Backtest",
     "strategy_check": "Check",
+    "model_explanation": "Explanation",
     "data_load": "Data load",
     "agent_research": "Research",
     "agent_design": "Design",
@@ -118,7 +120,7 @@ def one_operation(operation: Operation) -> list[str]:
 def summary(operation: Operation) -> list[str]:
     """What came of an operation, where its record says enough."""
     show = {
-        "training": training, "backtesting": backtest, "strategy_check": check, "data_load": data_load, "agent_research": research,
+        "training": training, "backtesting": backtest, "strategy_check": check, "model_explanation": explanation, "data_load": data_load, "agent_research": research,
         "dummy": dummy,
     }.get(operation.operation_type)  # fmt: skip
     return show(operation) if show and operation.status.ended else []

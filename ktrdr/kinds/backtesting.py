@@ -18,6 +18,7 @@ from ktrdr.errors import Invalid, NoData
 from ktrdr.evaluation.proof import prove_backtest, trained
 from ktrdr.evaluation.sharpe import psr, sample_of
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
+from ktrdr.kinds.explained import explain_trades
 from ktrdr.kinds.given import Range, Saver, given_range, given_strategy, read_tape, require_tape, warn_of_bars, written
 from ktrdr.market.bars import Bars, as_time
 from ktrdr.market.timeframe import Timeframe
@@ -100,13 +101,14 @@ class Backtesting(Kind):
         in_sample = overlaps(model, symbol, dates)
         warn(job, strategy, model, symbol, in_sample=in_sample)
         warn_of_bars(job, bars[strategy.base_timeframe], dates)
-        costs = self._costs(strategy, symbol)
+        costs = costs_of(strategy, symbol).overridden(self.commission, self.slippage)
         result = self._simulate(job, workspace, tested, decided, costs)
         pipeline = trained(model, strategy, costs, self.initial_capital)
         proof = prove_backtest(pipeline, bars, features, decided.targets, result)
         if not proof.passed:
             job.warn(f"the leak proof failed: {proof.sentence()}")
-        files = write_report(workspace.settings.folder("reports") / job.operation_id, result)
+        folder = workspace.settings.folder("reports") / job.operation_id
+        files = write_report(folder, result) | explain_trades(folder, model, strategy, bars, features, result, in_sample=in_sample)
         record_trial(job, strategy, result)
         job.report(100, f"{len(tested):,}/{len(tested):,} bars", items=(len(tested), len(tested)))
         return {
@@ -115,13 +117,6 @@ class Backtesting(Kind):
             **result.to_json(), "sharpe_probability": sharpe_probability(result),
             "leak_proof": proof.model_dump(mode="json"), "files": files,
         }  # fmt: skip
-
-    def _costs(self, strategy: Strategy, symbol: str) -> Costs:
-        """The flags before the strategy, the strategy before the usual costs of the asset class."""
-        own = strategy.decisions.costs
-        usual = default_costs(symbol)
-        costs = usual.overridden(own.commission, own.slippage) if own else usual
-        return costs.overridden(self.commission, self.slippage)
 
     def _simulate(self, job: Job, workspace: Workspace, tested: Bars, decided: Decided, costs: Costs) -> Backtest:
         """Run the simulation with progress and checkpoints."""
@@ -169,6 +164,12 @@ def decisions(model: Model, strategy: Strategy, bars: dict[Timeframe, Bars], dat
         )
     features = compute_features(model.strategy, bars, model.scaling)
     return tested, features, decide(model.predict(features, first)[first:], strategy, tested.time)
+
+
+def costs_of(strategy: Strategy, symbol: str) -> Costs:
+    """What the strategy says trading costs, else the usual costs of the asset class; flags go before both."""
+    own, usual = strategy.decisions.costs, default_costs(symbol)
+    return usual.overridden(own.commission, own.slippage) if own else usual
 
 
 def overlaps(model: Model, symbol: str, dates: Range) -> bool:

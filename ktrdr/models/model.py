@@ -11,7 +11,7 @@ import numpy as np
 from ktrdr.errors import Invalid
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
-from ktrdr.models.predict import Architecture, Floats, Weights, outputs_of, softmax
+from ktrdr.models.predict import Architecture, Floats, Rows, Singles, Weights, outputs_of, softmax
 from ktrdr.models.scores import Part, Scores
 from ktrdr.strategy.features import Features, Fitted, compute_features, unbroken
 from ktrdr.strategy.spec import Strategy
@@ -96,9 +96,13 @@ class Model:
         rows = unbroken(features.known, features.time, self.strategy.base_timeframe)
         ends = np.flatnonzero(rows[first:] >= self.architecture.sequence_length) + first
         answers = np.full((len(rows), self.architecture.outputs), np.nan)
-        outputs = outputs_of(self.architecture, self.weights, features.values, ends)
-        answers[ends] = softmax(outputs) if self.strategy.task == "classification" else outputs
+        answers[ends] = self.answers(features.values, ends)
         return answers
+
+    def answers(self, values: Singles, ends: Rows) -> Floats:
+        """The answers to the sequences of rows that end in `ends`."""
+        outputs = outputs_of(self.architecture, self.weights, values, ends)
+        return softmax(outputs) if self.strategy.task == "classification" else outputs
 
 
 def check_features(expected: tuple[str, ...], given: tuple[str, ...]) -> None:

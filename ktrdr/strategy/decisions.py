@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,10 +43,17 @@ def decide(scores: Floats, strategy: Strategy, time: Times) -> Decided:
     width = len(strategy.classes) or 1
     if scores.shape != (len(time), width):
         raise Invalid(f"{strategy.task} decisions need scores of shape ({len(time)}, {width}), got {scores.shape}")
-    classes = np.array(strategy.label.signals, dtype=np.int8)
-    raw, confidence = _classes(scores, rules, classes) if strategy.classes else _forecasts(scores[:, 0], rules)
+    raw, confidence = signals_of(scores, rules, strategy.label.signals)
     targets, signals = _walk(raw, time.astype("datetime64[us]"), rules)
     return Decided(targets, confidence, signals)
+
+
+def signals_of(scores: Floats, rules: Decisions, meaning: Sequence[int]) -> tuple[Classes, Floats]:
+    """What each score says by itself, before the filters: 0 buy, 1 hold, 2 sell, and the confidence.
+
+    `meaning` are the signals of the classes; a single column is a forecast return.
+    """
+    return _forecasts(scores[:, 0], rules) if scores.shape[1] == 1 else _classes(scores, rules, np.array(meaning, dtype=np.int8))
 
 
 def _classes(scores: Floats, rules: Decisions, signals: Classes) -> tuple[Classes, Floats]:

@@ -104,6 +104,7 @@ def _salvaged(document: Mapping[str, Any]) -> rules.Parts:
         training=_valid(Training, document.get("training")),
         context=[_valid(ContextSeries, entry) for entry in _sequence(document.get("context_data"))],
         base=timeframes.base if timeframes else None,
+        network=model.get("type") if isinstance(model := document.get("model"), dict) else None,
     )
 
 

@@ -33,6 +33,8 @@ class Parts:
     context: Sequence[ContextSeries | None] = ()
     base: str | None = None
     """The timeframe that decides."""
+    network: str | None = None
+    """The kind of network, where it is known."""
 
 
 def input_ids(entry: NNInput, timeframes: tuple[str, ...], fuzzy_sets: Mapping[str, FuzzySet | None]) -> Iterator[str]:
@@ -73,6 +75,9 @@ def _inputs(parts: Parts) -> Iterator[Problem]:
             yield _unknown(f"{place}.fuzzy_set", "fuzzy set", wanted, parts.fuzzy_sets)
         if entry.raw_indicator is not None:
             yield from _reference(parts, entry.raw_indicator, f"{place}.raw_indicator")
+            if parts.network == "tsk":
+                said = "is a number without words, and rules ask for words; give it a fuzzy set such as `partition: {count: 3}`"
+                yield Problem(f"{place}.raw_indicator", said, value=entry.raw_indicator)
         if entry.timeframes != "all" and parts.timeframes:
             for timeframe in entry.timeframes:
                 if timeframe not in parts.timeframes:

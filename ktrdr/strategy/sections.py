@@ -275,7 +275,7 @@ class NNInput(Part):
 
 # --- the network and how it learns
 
-NETWORKS = ("mlp", "lstm", "gru")
+NETWORKS = ("mlp", "lstm", "gru", "tsk")
 
 
 class Layers(Part):
@@ -299,8 +299,23 @@ class RecurrentLayers(Part):
     """Bars of the base timeframe that an answer looks at, its own the last."""
 
 
+class RuleLayer(Part):
+    """The rules of a tsk: each asks for one word of some inputs, and says one answer."""
+
+    rules: int = Field(24, ge=2, le=64)
+    """Rules that learning begins with."""
+    max_rules: int = Field(8, ge=1, le=16)
+    """Rules that pruning leaves at most, beside the one for everything else."""
+    max_conditions: int = Field(3, ge=1, le=6)
+    """Words that a rule asks for at most."""
+    learn_terms: bool = True
+    """Whether learning may move the boundaries of the words inside their slopes."""
+    dropout: ClassVar[float] = 0.0
+    sequence_length: ClassVar[int] = 1
+
+
 class _NetworkSpec(Part):
-    type: Literal["mlp", "lstm", "gru"]
+    type: Literal["mlp", "lstm", "gru", "tsk"]
 
 
 class PerceptronSpec(_NetworkSpec):
@@ -315,13 +330,22 @@ class RecurrentSpec(_NetworkSpec):
     architecture: RecurrentLayers
 
 
+class RuleSpec(_NetworkSpec):
+    """Rules that can be read."""
+
+    architecture: RuleLayer = RuleLayer()
+
+
 def _variant(given: Any) -> str:
-    """Which of the two is meant, also where the type is misspelt; in brackets a place of a mistake does not show it."""
+    """Which of them is meant, also where the type is misspelt; in brackets a place of a mistake does not show it."""
     name = given.get("type") if isinstance(given, Mapping) else getattr(given, "type", None)
-    return "[mlp]" if nearest(name, NETWORKS) in ("mlp", None) else "[recurrent]"
+    return {"tsk": "[tsk]", "lstm": "[recurrent]", "gru": "[recurrent]"}.get(nearest(name, NETWORKS) or "", "[mlp]")
 
 
-ModelSpec = Annotated[Annotated[PerceptronSpec, Tag("[mlp]")] | Annotated[RecurrentSpec, Tag("[recurrent]")], Discriminator(_variant)]
+ModelSpec = Annotated[
+    Annotated[PerceptronSpec, Tag("[mlp]")] | Annotated[RecurrentSpec, Tag("[recurrent]")] | Annotated[RuleSpec, Tag("[tsk]")],
+    Discriminator(_variant),
+]
 """The kind of network."""
 
 

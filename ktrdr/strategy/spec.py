@@ -72,7 +72,9 @@ class Strategy(Part):
     def parts(self) -> Parts:
         """The sections that refer to each other."""
         names, base = self.training_data.timeframes.names, self.base_timeframe.name
-        return Parts(self.indicators, self.fuzzy_sets, self.nn_inputs, names, self.decisions, self.training, self.context_data, base)
+        return Parts(
+            self.indicators, self.fuzzy_sets, self.nn_inputs, names, self.decisions, self.training, self.context_data, base, self.model.type
+        )  # fmt: skip
 
     @property
     def symbols(self) -> tuple[str, ...]:

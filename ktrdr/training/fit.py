@@ -17,9 +17,13 @@ import numpy as np
 from ktrdr.errors import Invalid
 from ktrdr.models.predict import Architecture, Singles
 from ktrdr.models.scores import History
+from ktrdr.models.tsk import word_groups
+from ktrdr.strategy.decisions import signals_of
 from ktrdr.strategy.spec import Strategy
 from ktrdr.training.descent import Descent
 from ktrdr.training.networks import Criterion, class_weights_of, forward, initial_weights, shape_of
+from ktrdr.training.prune import finished
+from ktrdr.training.rules import RuleLearner, initial_rules
 from ktrdr.training.state import BatchPosition, Course, EpochFigures, FitState
 from ktrdr.training.windows import Samples, Slice
 
@@ -68,10 +72,11 @@ def fit(
             best = weights if course.best_epoch == course.epochs_run else state.best
             state = FitState(course, weights, best, learner.descent.memory(), learner.fingerprint, device)
             on_epoch(state)
-    course = state.course
+        course, last = state.course, BatchPosition(state.course.epochs_run, training.epochs, 1, 1)
+        architecture, weights = learner.kept(state.best, lambda: on_batch(last))
     return Fitted(
-        architecture=learner.architecture,
-        weights=learner.in_returns(state.best),
+        architecture=architecture,
+        weights=weights,
         epochs_run=course.epochs_run,
         best_epoch=course.best_epoch,
         stopped_early=course.stopped and course.epochs_run < training.epochs,
@@ -111,7 +116,7 @@ class _Learner:
         self.device = device
         self.training, self.dropout = strategy.training, strategy.model.architecture.dropout
         classes = len(samples.classes) if samples.task == "classification" else 1
-        self.architecture = shape_of(strategy.model, inputs=len(samples.feature_ids), outputs=classes)
+        self.architecture = shape_of(strategy.model, len(samples.feature_ids), classes, word_groups(strategy))
         self.alone = self.architecture.sequence_length == 1
         self.back = torch.arange(1 - self.architecture.sequence_length, 1, device=device)
         seen = f"{strategy.content_hash} {samples.digest()}"
@@ -124,6 +129,7 @@ class _Learner:
             self.scale = float(np.sqrt(np.mean(samples.train.targets**2))) or 1.0
         self.criterion = Criterion(self.training, weights, self.scale)
         self.train, self.validation = self._tensors(samples.train), self._tensors(samples.validation)
+        self.samples, self.strategy = samples, strategy
 
     def _tensors(self, rows: Slice) -> _Tensors:
         import torch
@@ -138,8 +144,9 @@ class _Learner:
 
     def begin(self) -> FitState:
         """The state before the first epoch."""
-        weights = initial_weights(self.architecture, self.training.seed)
-        self.descent = Descent(self.training, weights, {}, self.device)
+        weights = self._initial_weights()
+        known = {name: np.zeros_like(weights[name]) for name in weights if name == "answers.weight"}  # found in the rows: that is learning
+        self.descent = Descent(self.training, weights | known, {}, self.device)
         initial, _ = self._evaluate(self.train)
         if not np.isfinite(initial):
             raise Invalid("some features are too large for a network", hint="give raw_indicator inputs `normalization: zscore`")
@@ -148,6 +155,12 @@ class _Learner:
             initial = self.criterion.judge(targets.new_zeros(len(targets), 1), targets).loss.item() / len(targets)
         course = Course(learning_rate=self.training.learning_rate, initial_loss=initial)
         return FitState(course, weights, weights, {}, self.fingerprint, self.device)
+
+    def _initial_weights(self) -> dict[str, Singles]:
+        if isinstance(self.architecture, RuleLearner):
+            rows = self.samples.train
+            return initial_rules(self.architecture, rows.values[rows.ends], rows.targets)
+        return initial_weights(self.architecture, self.training.seed)
 
     def take_up(self, state: FitState) -> None:
         """Put a state's weights and optimizer in place; the order of the layers is the architecture's, not the file's."""
@@ -187,6 +200,16 @@ class _Learner:
         """The weights with the scale of the targets put into the last layer."""
         last = f"{self.architecture.last}."
         return {name: array * np.float32(self.scale) if name.startswith(last) else array for name, array in weights.items()}
+
+    def kept(self, best: dict[str, Singles], check: Callable[[], None]) -> tuple[Architecture, dict[str, Singles]]:
+        """What a model is made of: the weights in returns; of rules those that pruning leaves."""
+        weights, architecture = self.in_returns(best), self.architecture
+        if not isinstance(architecture, RuleLearner):
+            return architecture, weights
+        rules, meaning = self.strategy.decisions, self.strategy.label.signals
+        return finished(
+            architecture, weights, self.samples.train, self.samples.validation, lambda scores: signals_of(scores, rules, meaning)[0], check
+        )  # fmt: skip
 
     def _read(self, rows: _Tensors, ends: Tensor) -> Tensor:
         """The rows of an mlp, or the sequences that end with them."""

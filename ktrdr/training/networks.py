@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ktrdr.models.predict import PARTS, Architecture, Perceptron, Recurrent, Singles
-from ktrdr.strategy.sections import Layers, ModelSpec, Training
+from ktrdr.models.tsk import RuleBase
+from ktrdr.strategy.sections import Layers, ModelSpec, RuleLayer, Training
+from ktrdr.training.rules import RuleLearner, learner_of, rules_forward
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -19,9 +21,11 @@ HEAVIEST_CLASS = 10.0
 """No class counts for more than so many times its rows: a handful of rows must not rule the fit."""
 
 
-def shape_of(model: ModelSpec, inputs: int, outputs: int) -> Architecture:
-    """The network that a strategy describes."""
+def shape_of(model: ModelSpec, inputs: int, outputs: int, groups: tuple[int, ...] = ()) -> Architecture:
+    """The network that a strategy describes; `groups` counts the words of each of its fuzzy sets, which rules need to know."""
     own = model.architecture
+    if isinstance(own, RuleLayer):
+        return learner_of(own, inputs, outputs, groups)
     if isinstance(own, Layers):
         return Perceptron(inputs=inputs, hidden=own.hidden_layers, outputs=outputs, activation=own.activation)
     hidden = (own.hidden_size,) * own.num_layers
@@ -44,6 +48,10 @@ def forward(
     """The outputs of rows, or of sequences of them; with a generator, hidden units are dropped out as in training."""
     import torch
     from torch.nn import functional
+
+    if isinstance(architecture, RuleBase):
+        assert isinstance(architecture, RuleLearner)  # rules that are finished are answered in numpy
+        return rules_forward(weights, architecture, x)
 
     def thinned(x: Tensor) -> Tensor:
         if dropout == 0 or random is None:
