@@ -18,8 +18,9 @@ from ktrdr.strategy import rules
 from ktrdr.strategy.context import ContextSeries
 from ktrdr.strategy.document import Document, read_document
 from ktrdr.strategy.mistakes import WHOLE, explain
-from ktrdr.strategy.sections import Decisions, IndicatorSpec, NNInput, Timeframes, Training
+from ktrdr.strategy.sections import Decisions, IndicatorSpec, NNInput, Training
 from ktrdr.strategy.spec import Strategy
+from ktrdr.strategy.training_data import Timeframes
 from ktrdr.strategy.written import Written, written_out
 
 M = TypeVar("M", bound=BaseModel)

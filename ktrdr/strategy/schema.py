@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -23,7 +23,9 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 NUMBER: JSON = {"type": "number"}
 TEXT: JSON = {"type": "string"}
 DATE: JSON = {"type": "string", "format": "date"}
-TIMEFRAME: JSON = {"enum": list(SECONDS)}
+TIMEFRAME: JSON = {"title": "timeframe", "enum": list(SECONDS)}
+NAMED = ("indicators.*", "training.labels")
+"""Where one of many registered things stands, each with parameters of its own."""
 
 
 def strategy_schema() -> JSON:
@@ -41,6 +43,30 @@ def strategy_schema() -> JSON:
     parts["FuzzySet"], parts["Membership"] = _fuzzy_set(), _membership()
     _short_forms(schema, parts)
     return {"$schema": DRAFT, **schema, "title": "ktrdr strategy"}
+
+
+def every_key(schema: JSON, node: JSON | None = None, place: str = "") -> Iterator[tuple[str, JSON]]:
+    """Every key by its place, with what the schema says of it.
+
+    `*` stands for a name of the user's choice and `[]` for any entry of a list; the parameters of indicators and labels
+    stand below their name, as in `indicators.*:rsi.period`. `model.training` is what `training` is.
+    """
+    node = schema if node is None else node
+    if "$ref" in node:
+        node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    named = f"{place}:{node.get('title')}" if place in NAMED and "properties" in node else place
+    for key, below in node.get("properties", {}).items():
+        here = f"{named}.{key}".removeprefix(".")
+        yield here, below
+        if here != "model.training":
+            yield from every_key(schema, below, here)
+    for variant in (*node.get("anyOf", ()), *node.get("oneOf", ())):
+        yield from every_key(schema, variant, place)
+    for below in (*node.get("patternProperties", {}).values(), node.get("additionalProperties")):
+        if isinstance(below, dict) and "JsonValue" not in str(below):
+            yield from every_key(schema, below, f"{place}.*")
+    if isinstance(node.get("items"), dict):
+        yield from every_key(schema, node["items"], f"{place}[]")
 
 
 def meanings(cls: type[BaseModel]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -22,7 +21,7 @@ from pydantic import (
     model_validator,
 )  # fmt: skip
 
-from ktrdr.errors import Invalid, NotFound, Problem
+from ktrdr.errors import Invalid, NotFound
 from ktrdr.indicators.base import INDICATORS, Indicator
 from ktrdr.labels.base import DEFAULT, LABELS, Label
 from ktrdr.market.timeframe import SECONDS, Timeframe
@@ -66,104 +65,6 @@ Symbol = Annotated[str, BeforeValidator(_in_capitals), Field(pattern=r"^[A-Z0-9^
 TimeframeName = Annotated[str, AfterValidator(_is_timeframe)]
 Date = Annotated[str, AfterValidator(_is_moment)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-
-
-# --- the data a strategy is trained on
-
-
-class Symbols(Part):
-    """Which symbols: one, or a list."""
-
-    mode: Literal["single", "multi_symbol"]
-    symbol: Symbol | None = None
-    list: Annotated[tuple[Symbol, ...], Field(strict=False, min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _says_what_its_mode_needs(self) -> Self:
-        _one_or_many(self.mode == "single", "symbol", self.symbol, self.list, least=1)
-        return self
-
-
-class Timeframes(Part):
-    """Which bar sizes: one, or a list of which the base drives decisions and labels."""
-
-    mode: Literal["single", "multi_timeframe"]
-    timeframe: TimeframeName | None = None
-    list: Annotated[tuple[TimeframeName, ...], Field(strict=False, min_length=1)] | None = None
-    base_timeframe: str | None = None
-    """The bar size that decides; the first listed where none is named."""
-
-    @model_validator(mode="after")
-    def _says_what_its_mode_needs(self) -> Self:
-        _one_or_many(self.mode == "single", "timeframe", self.timeframe, self.list, least=2)
-        if self.base_timeframe is not None and self.base_timeframe not in self.names:
-            said = f"base_timeframe {self.base_timeframe!r} is not one of the timeframes used: {', '.join(self.names)}"
-            near = nearest(self.base_timeframe, self.names) or self.names[0]
-            raise several([Problem("base_timeframe", said, value=self.base_timeframe, nearest=near)])
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The bar sizes in the order written."""
-        return self.list or (self.timeframe or "",)
-
-    @property
-    def base(self) -> str:
-        """The bar size that decides."""
-        return self.base_timeframe or self.names[0]
-
-
-def _one_or_many(single: bool, key: str, one: str | None, many: tuple[str, ...] | None, least: int) -> None:
-    if single and (one is None or many is not None):
-        raise ValueError(f"mode single takes `{key}` and no `list`")
-    if single:
-        return
-    if many is None or one is not None:
-        raise ValueError(f"mode multi_{key} takes `list` and no `{key}`")
-    if len(many) < least:
-        raise ValueError(f"mode multi_{key} needs at least {least} {key}s, has {len(many)}; use mode single")
-    twice = sorted(name for name, times in Counter(many).items() if times > 1)
-    if twice:
-        raise ValueError(f"{', '.join(twice)} is listed more than once")
-
-
-class TrainingData(Part):
-    """What the strategy learns from."""
-
-    symbols: Symbols
-    timeframes: Timeframes
-    history_required: int = Field(200, ge=50)
-    """Bars of the base timeframe that training needs at least."""
-    start_date: Date | None = None
-    end_date: Date | None = None
-
-    @model_validator(mode="after")
-    def _starts_before_it_ends(self) -> Self:
-        _in_order(self.start_date, self.end_date)
-        return self
-
-
-class DateRange(Part):
-    """A range of dates, the end not included."""
-
-    start: Date | None = None
-    end: Date | None = None
-
-    @model_validator(mode="after")
-    def _starts_before_it_ends(self) -> Self:
-        _in_order(self.start, self.end)
-        return self
-
-
-def _in_order(start: str | None, end: str | None) -> None:
-    if start and end and moment(start) >= moment(end):
-        raise ValueError(f"the range starts on {start}, which is not before its end {end}")
-
-
-class Backtest(Part):
-    """Where a backtest looks by default."""
-
-    date_range: DateRange
 
 
 # --- what the network sees
@@ -250,7 +151,9 @@ class NNInput(Part):
     """One group of network inputs: a fuzzy set or a plain indicator, on some timeframes."""
 
     fuzzy_set: str | None = None
+    """The set whose words are inputs, each from 0 to 1."""
     raw_indicator: str | None = None
+    """The indicator, or `id.output` for one output of several, whose value is an input."""
     timeframes: Literal["all"] | tuple[str, ...]
     normalization: Literal["minmax", "zscore", "none"] = "none"
     """Scaling of a raw indicator, fitted on the training slice."""
@@ -394,12 +297,14 @@ class Training(Part):
     batch_size: int = Field(32, ge=1)
     optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
     weight_decay: float = Field(1e-4, ge=0)
+    """Share of each weight that is added to its gradient."""
     loss: Literal["cross_entropy", "focal", "huber", "mse"] = "cross_entropy"
     focal_gamma: float = Field(2.0, ge=0)
     huber_delta: float = Field(0.01, gt=0)
     early_stopping: EarlyStopping | None = None
     lr_scheduler: LRScheduler | None = None
     seed: int = Field(7, ge=0, lt=2**32)
+    """Of the first weights, the order of the rows and dropout; the same seed gives the same model."""
     data_split: DataSplit = DataSplit()
     labels: LabelSpec = Field(default_factory=LabelSpec)
 
@@ -418,7 +323,9 @@ class CostModel(Part):
     """What a forecast must beat before a regression strategy trades."""
 
     round_trip_cost: float = Field(gt=0)
+    """Share of the price that a position costs from beginning to end."""
     min_edge_multiplier: float = Field(gt=0)
+    """A forecast is a signal beyond so many of these costs."""
 
     @property
     def threshold(self) -> float:
@@ -437,11 +344,14 @@ class Decisions(Part):
     """How scores become positions."""
 
     output_format: Literal["classification", "regression"] = "classification"
+    """Whether the network names a class of the labels or forecasts a return."""
     confidence_threshold: float = Field(0.5, ge=0, le=1)
+    """Least probability of a class that is a signal."""
     position_awareness: bool = True
     """A signal for the side already held is no signal."""
     filters: Filters = Filters()
     allow_short_from_flat: bool = False
+    """Whether a signal to sell opens a short position where none is held; a regression strategy always may."""
     cost_model: CostModel | None = None
     costs: CostOverride | None = None
 

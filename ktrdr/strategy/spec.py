@@ -19,7 +19,6 @@ from ktrdr.strategy.context import ContextSeries
 from ktrdr.strategy.mistakes import explain, several
 from ktrdr.strategy.rules import Parts, input_ids, mistakes
 from ktrdr.strategy.sections import (
-    Backtest,
     Decisions,
     Deployment,
     Id,
@@ -28,9 +27,9 @@ from ktrdr.strategy.sections import (
     NNInput,
     Part,
     Training,
-    TrainingData,
     moment,
 )  # fmt: skip
+from ktrdr.strategy.training_data import Backtest, TrainingData
 from ktrdr.strategy.written import written_out
 
 INFORMATION = ("name", "description", "version", "hypothesis", "deployment")

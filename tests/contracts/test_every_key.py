@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from typing import Any
@@ -25,7 +24,7 @@ from ktrdr.market.bars import Bars
 from ktrdr.market.resample import resample
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.strategy.load import load_strategy
-from ktrdr.strategy.schema import strategy_schema
+from ktrdr.strategy.schema import every_key, strategy_schema
 from ktrdr.training.run import learn
 from ktrdr.training.windows import build_samples
 from tests.contracts.every_key import CASES, GONE, ONE_VALUE, SECTIONS, WORDS, Values
@@ -107,27 +106,7 @@ def result(document: JSON) -> str:
     return result_of(yaml.safe_dump(document, sort_keys=False))
 
 
-def keys(node: JSON, schema: JSON, place: str = "") -> Iterator[str]:
-    """Every key of the schema by its place; `*` stands for a name of the user's choice, `[]` for any entry of a list."""
-    if "$ref" in node:
-        node = schema["$defs"][node["$ref"].rpartition("/")[2]]
-    named = re.sub(r"^(indicators\.\*|training\.labels)$", rf"\1:{node.get('title')}", place) if "properties" in node else place
-    for key, below in node.get("properties", {}).items():
-        here = f"{named}.{key}".removeprefix(".")
-        yield here
-        if here not in ("model.training", *WORDS):
-            yield from keys(below, schema, here)
-    for variant in (*node.get("anyOf", ()), *node.get("oneOf", ())):
-        yield from keys(variant, schema, place)
-    for below in (*node.get("patternProperties", {}).values(), node.get("additionalProperties")):
-        if isinstance(below, dict):
-            yield from keys(below, schema, f"{place}.*")
-    if isinstance(node.get("items"), dict):
-        yield from keys(node["items"], schema, f"{place}[]")
-
-
-SCHEMA = strategy_schema()
-ALL = sorted(set(keys(SCHEMA, SCHEMA)))
+ALL = sorted({key for key, _ in every_key(strategy_schema())})
 PARAMETER = re.compile(r"(indicators\.\*|training\.labels):(\w+)\.(\w+)")
 COMMON = {"type": "indicators.*.type", "data_source": "indicators.*.data_source", "source": "training.labels.source"}
 
