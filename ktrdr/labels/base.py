@@ -14,6 +14,7 @@ from ktrdr.registry import Registry
 
 Task = Literal["classification", "regression"]
 BUY, HOLD, SELL = 0, 1, 2
+CLASSES = ("buy", "hold", "sell")
 
 
 @dataclass(frozen=True)

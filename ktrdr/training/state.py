@@ -14,7 +14,7 @@ from ktrdr.models.scores import History, Part
 from ktrdr.strategy.sections import EarlyStopping, LRScheduler
 
 JSON = dict[str, Any]
-VERSION = 1
+VERSION = 2
 
 
 class BatchPosition(NamedTuple):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ktrdr.errors import NoData
-from ktrdr.labels.base import Task
+from ktrdr.labels.base import CLASSES, Task
 from ktrdr.market.bars import Bars, Times, as_datetime, as_time
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.model import Split
@@ -45,6 +45,8 @@ class Slice:
     """Of each target."""
     ends: Rows
     """The row of `values` with which the sequence of each target ends; without sequences these are all rows."""
+    weights: Singles | None = None
+    """What each target counts in learning, 1 on average; None where all count alike."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -66,6 +68,10 @@ class Samples:
     end: str
     bars: dict[str, str]
     """sha256 of the bars read, by symbol and timeframe."""
+    classes: tuple[str, ...] = CLASSES
+    """Names of the classes by number; regression has none."""
+    label_span: tuple[int, int] = (0, 0)
+    """How many bars ahead a label looks: half of them so far at most, and the farthest."""
 
     @property
     def rows(self) -> dict[str, int]:
