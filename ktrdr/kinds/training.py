@@ -204,8 +204,11 @@ def result_of(model: Model, saved: SavedModel) -> JSON:
             "loss_decrease": scores.loss_decrease,
             "history": scores.history.model_dump(mode="json"),
         },
+        "verdict": scores.test.verdict,
         "test_metrics": scores.test.model_dump(mode="json"),
-        "baselines": scores.baselines.model_dump(mode="json"),
+        "split_metrics": {name: getattr(scores, name).model_dump(mode="json") for name in ("train", "validation", "test")},
+        "baselines": scores.baselines.model_dump(mode="json") if scores.baselines else None,
+        "resampling": scores.resampling.model_dump(mode="json") if scores.resampling else None,
         "gate_inputs": scores.gate_inputs(),
         "model_info": {
             "architecture": model.architecture.model_dump(mode="json"),

@@ -34,6 +34,8 @@ class Label(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     aliases: ClassVar[tuple[str, ...]] = ()
     task: ClassVar[Task] = "classification"
+    looks_back: ClassVar[bool] = False
+    """Whether a bar's label also follows from bars before it: then part of it has happened already, and is easy to say."""
 
     def label(self, bars: Bars) -> Targets:
         """The targets of all bars."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableSequence, Sequence
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +21,7 @@ class ZigZag(Label):
     hold. Before the first pivot and after the last confirmed one there is no label: that swing is not known.
     """
 
+    looks_back: ClassVar[bool] = True
     zigzag_threshold: float = Field(0.02, gt=0, lt=1)
 
     def label(self, bars: Bars) -> Targets:

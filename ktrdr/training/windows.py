@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ktrdr.errors import NoData
-from ktrdr.labels.base import CLASSES, Task
+from ktrdr.labels.base import CLASSES, Targets, Task
 from ktrdr.market.bars import Bars, Times, as_datetime, as_time
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.model import Split
@@ -47,6 +47,9 @@ class Slice:
     """The row of `values` with which the sequence of each target ends; without sequences these are all rows."""
     weights: Singles | None = None
     """What each target counts in learning, 1 on average; None where all count alike."""
+    previous: NDArray[np.float64] | None = None
+    """The newest target that was known when the bar of each row closed, NaN where none was; where labels look back, that of the
+    bar before. None where nobody knows."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -99,6 +102,8 @@ class _Rows:
     """Start of the first bar of the sequence that ends with the row; NaT where it is broken."""
     read_until: Times
     """Start of the last bar that the row's label reads."""
+    previous: NDArray[np.float64]
+    """The newest label that was known when the row's bar closed; NaN where none was."""
 
     @property
     def usable(self) -> Mask:
@@ -115,7 +120,7 @@ def build_samples(strategy: Strategy, bars: Mapping[str, Mapping[Timeframe, Bars
     for symbol in strategy.symbols:
         _enough_history(strategy, complete[symbol][strategy.base_timeframe], start, end)
     each = [_rows_of(strategy, complete[symbol], start) for symbol in strategy.symbols]
-    columns = zip(*((r.values, r.targets, r.time, r.read_from, r.read_until) for r in each), strict=True)
+    columns = zip(*((r.values, r.targets, r.time, r.read_from, r.read_until, r.previous) for r in each), strict=True)
     rows = _Rows(*(np.concatenate(column) for column in columns))
     masks, split = _divide(strategy, rows)
     _enough_rows(strategy, masks, int(rows.usable.sum()), sum(len(own[strategy.base_timeframe]) for own in complete.values()))
@@ -132,7 +137,13 @@ def build_samples(strategy: Strategy, bars: Mapping[str, Mapping[Timeframe, Bars
         start=start.isoformat(),
         end=end.isoformat(),
         bars={f"{symbol} {tf}": own.digest() for symbol, read in complete.items() for tf, own in sorted(read.items())},
+        label_span=_span(strategy, rows, masks["train"]),
     )
+
+
+def _span(strategy: Strategy, rows: _Rows, mask: Mask) -> tuple[int, int]:
+    ahead = (rows.read_until[mask] - rows.time[mask]) / np.timedelta64(strategy.base_timeframe.seconds, "s")
+    return int(np.median(ahead)), int(ahead.max())
 
 
 def _complete(bars: Bars, end: datetime) -> Bars:
@@ -148,7 +159,24 @@ def _rows_of(strategy: Strategy, bars: Mapping[Timeframe, Bars], start: datetime
     read_from = np.full(len(base), "NaT", dtype=base.time.dtype)
     read_from[whole] = base.time[whole - length + 1]
     read_until = base.time[labels.last_read]
-    return _Rows(features.values[known], labels.values[known], base.time[known], read_from[known], read_until[known])
+    return _Rows(
+        features.values[known],
+        labels.values[known],
+        base.time[known],
+        read_from[known],
+        read_until[known],
+        _previous(labels, strategy.label.looks_back)[known],
+    )
+
+
+def _previous(labels: Targets, looks_back: bool) -> NDArray[np.float64]:
+    """The newest label that is known when each bar has closed; of labels that look back simply that of the bar before."""
+    if looks_back:
+        return np.concatenate(([np.nan], labels.values[:-1]))
+    rows, newest = np.flatnonzero(np.isfinite(labels.values)), np.full(len(labels.values), -1)
+    np.maximum.at(newest, labels.last_read[rows], rows)
+    newest = np.maximum.accumulate(newest)
+    return np.where(newest >= 0, labels.values[newest], np.nan)
 
 
 def _slice(strategy: Strategy, rows: _Rows, mask: Mask) -> Slice:
@@ -156,7 +184,7 @@ def _slice(strategy: Strategy, rows: _Rows, mask: Mask) -> Slice:
     row, counted = np.arange(len(mask)), np.concatenate(([0], np.cumsum(mask)))
     read = counted[np.minimum(row + strategy.model.architecture.sequence_length, len(mask))] > counted[:-1]
     targets = rows.targets[mask].astype(np.int64 if strategy.task == "classification" else np.float64)
-    return Slice(rows.values[read], targets, rows.time[mask], np.flatnonzero(mask[read]))
+    return Slice(rows.values[read], targets, rows.time[mask], np.flatnonzero(mask[read]), previous=rows.previous[mask])
 
 
 def _divide(strategy: Strategy, rows: _Rows) -> tuple[dict[str, Mask], Split]:
