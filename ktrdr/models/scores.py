@@ -97,6 +97,8 @@ class SliceScores(Part):
     """Accuracy less that of the best baseline on the same rows."""
     advantage_interval: Interval | None = None
     """In each resample, over the baseline that is best there."""
+    resampling: Resampling | None = None
+    """How the intervals were found; None where there are too few rows for any."""
 
     @property
     def verdict(self) -> str:
@@ -124,7 +126,6 @@ class Scores(Part):
     train: SliceScores
     validation: SliceScores
     test: SliceScores
-    resampling: Resampling | None = None
     initial_loss: float
     """On the training slice before the first step; in regression, of forecasting zero."""
     final_train_loss: float | None

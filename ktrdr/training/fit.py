@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from ktrdr.errors import Invalid
 from ktrdr.models.predict import Architecture, Singles
@@ -77,9 +78,16 @@ def fit_together(
                 continue
             state.must_fit(learner.fingerprint)
             ready[place] = learner, state
-        for group in _kinds({place: learner for place, (learner, _) in ready.items()}):
-            found |= _train({place: ready[place] for place in group}, on_batch, on_epoch, device)
+        groups = _kinds({place: learner for place, (learner, _) in ready.items()})
+        batches = [max(ready[place][0].batches for place in group) for group in groups]
+        for number, group in enumerate(groups):
+            told = partial(_told, on_batch, sum(batches[:number]), sum(batches[number + 1 :]))
+            found |= _train({place: ready[place] for place in group}, told, on_epoch, device)
     return [found[place] for place in range(len(tasks))]
+
+
+def _told(on_batch: Callable[[BatchPosition], None], before: int, after: int, at: BatchPosition) -> None:
+    on_batch(at._replace(before=before, after=after))
 
 
 def _kinds(learners: Mapping[int, Learner]) -> list[list[int]]:

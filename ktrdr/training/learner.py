@@ -66,6 +66,11 @@ class Learner:
         arrays = (rows.values, targets, rows.ends, weights)
         return Rows(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in arrays))
 
+    @property
+    def batches(self) -> int:
+        """Of all epochs."""
+        return self.training.epochs * -(-len(self.train.targets) // self.training.batch_size)
+
     def begin(self) -> FitState:
         """The state before the first epoch."""
         import torch

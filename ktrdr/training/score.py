@@ -28,17 +28,15 @@ SLICES = ("train", "validation", "test")
 
 def score(fitted: Fitted, samples: Samples, training: Training) -> Scores:
     """Figures of every slice with the weights that are kept."""
-    how = resampling_of(samples.test, samples.label_span)
     slices = {}
     for name in SLICES:
         rows: Slice = getattr(samples, name)
         outputs = outputs_of(fitted.architecture, fitted.weights, rows.values, rows.ends)
-        slices[name] = judge(_answered(outputs, rows, samples, training), rows, samples, how, training)
+        slices[name] = judge(_answered(outputs, rows, samples, training), rows, samples, training)
     first, final = fitted.initial_loss, slices["train"].loss
     return Scores(
         task=samples.task,
         **slices,
-        resampling=how,
         initial_loss=first,
         final_train_loss=final,
         loss_decrease=None if final is None else (first - final) / first if first > 0 else 0.0,
@@ -84,7 +82,7 @@ def _answered(outputs: Floats, rows: Slice, samples: Samples, training: Training
     )  # fmt: skip
 
 
-def judge(found: Answered, rows: Slice, samples: Samples, how: Resampling, training: Training) -> SliceScores:
+def judge(found: Answered, rows: Slice, samples: Samples, training: Training) -> SliceScores:
     """The figures of one slice."""
     base = _baselines(found, rows, samples, training)
     plain: JSON = {"mean_absolute_error": float(found.errors.mean())} if found.errors is not None else {}
@@ -107,7 +105,7 @@ def judge(found: Answered, rows: Slice, samples: Samples, how: Resampling, train
             name: ClassScores(rows=int(matrix[i].sum()), answered=int(matrix[:, i].sum()), precision=p, recall=r, f1_score=f)
             for i, (name, (p, r, f)) in enumerate(zip(found.names, _per_class(matrix), strict=True))
         },
-        **plain, **_intervals(found, rows, base, how),
+        **plain, **_intervals(found, rows, base, resampling_of(rows, samples.label_span)),
     )  # fmt: skip
 
 
@@ -133,7 +131,7 @@ def _baselines(found: Answered, rows: Slice, samples: Samples, training: Trainin
     )
 
 
-def _intervals(found: Answered, rows: Slice, base: Baselines, how: Resampling) -> dict[str, Interval | None]:
+def _intervals(found: Answered, rows: Slice, base: Baselines, how: Resampling) -> dict[str, Interval | Resampling | None]:
     """How far accuracy, loss and advantage are from luck."""
     classes = len(found.names)
     whole = np.zeros((len(rows), 4 + 2 * classes))  # right, loss, previous right, previous known; what was, what was said
@@ -152,7 +150,7 @@ def _intervals(found: Answered, rows: Slice, base: Baselines, how: Resampling) -
     was, said = sums[:, 4 : 4 + classes], sums[:, 4 + classes : -1]
     count, favourite = was.sum(axis=1), found.names.index(base.majority_class)
     if not count.all():
-        return {"loss_interval": interval(loss / sums[:, -1], how.level)}
+        return {"loss_interval": interval(loss / sums[:, -1], how.level), "resampling": how}
     rivals = [was[:, favourite] / count, (was * said).sum(axis=1) / count**2]
     if known.all():
         rivals.append(before / known)
@@ -161,6 +159,7 @@ def _intervals(found: Answered, rows: Slice, base: Baselines, how: Resampling) -
         "accuracy_interval": interval(accuracy, how.level),
         "loss_interval": interval(loss / sums[:, -1], how.level),
         "advantage_interval": interval(accuracy - np.max(rivals, axis=0), how.level),
+        "resampling": how,
     }
 
 
