@@ -6,6 +6,7 @@ from collections.abc import Callable
 from textwrap import wrap
 from typing import Any
 
+from ktrdr.cli import scores
 from ktrdr.cli.explained import explanation
 from ktrdr.cli.output import block, duration, local_time, minute, number, percent, size, table_lines
 from ktrdr.errors import Problem
@@ -127,16 +128,12 @@ def summary(operation: Operation) -> list[str]:
 
 
 def training(operation: Operation) -> list[str]:
-    """Scores beside what no model at all would reach, and where the model is."""
+    """Scores of every split beside what no model at all would reach, and where the model is."""
     found = operation.result_summary
     if not found:
         return []
-    test, base, fitted = found["test_metrics"], found["baselines"], found["training_metrics"]
-    info = found["model_info"]
-    return ["", "Training results:", *block([
-        ("Accuracy", f"{percent(test['accuracy'])} on the test bars (most frequent class: {percent(base.get('majority_accuracy'))})"),
-        *((name, percent(test[key])) for name, key in CLASSIFIED if test[key] is not None),
-        ("Test loss", f"{number(test['loss'])} (class frequencies alone: {number(base.get('majority_loss'))})"),
+    fitted, info = found["training_metrics"], found["model_info"]
+    return ["", "Training results:", *scores.lines(found), "", *block([
         ("Train loss", f"{number(fitted.get('initial_loss'))} before, {number(fitted.get('final_train_loss'))} after"),
         ("Validation loss", number(fitted.get("final_val_loss"))),
         ("Epochs run", f"{fitted.get('epochs_completed')}, the best one kept: {fitted.get('best_epoch')}"),
@@ -144,10 +141,6 @@ def training(operation: Operation) -> list[str]:
         ("Model size", f"{size(found['model_size_bytes'])}, {info.get('parameters_count')} parameters"),
         ("Model", found["model_path"]), ("Next", f"ktrdr backtest {found['strategy_name']} --start DATE --end DATE --follow"),
     ])]  # fmt: skip
-
-
-CLASSIFIED = (("Precision", "precision"), ("Recall", "recall"), ("F1 score", "f1_score"))
-"""Scores that a forecast of returns does not have."""
 
 
 def backtest(operation: Operation) -> list[str]:

@@ -43,6 +43,8 @@ class Label(BaseModel):
     """What each class says to do: buy, hold or sell."""
     retired: ClassVar[Mapping[str, str]] = {}
     """Parameters of the earlier system that change nothing here, with the reason; a strategy may still write them."""
+    looks_back: ClassVar[bool] = False
+    """Whether a bar's label also follows from bars before it: then part of it has happened already, and is easy to say."""
 
     def label(self, bars: Bars) -> Targets:
         """The targets of all bars."""

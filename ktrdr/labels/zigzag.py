@@ -22,6 +22,7 @@ class ZigZag(Label):
     """
 
     retired: ClassVar[Mapping[str, str]] = {"label_lookahead": "a swing ends when price has turned, however long that takes"}
+    looks_back: ClassVar[bool] = True
     zigzag_threshold: float = Field(0.02, gt=0, lt=1)
 
     def label(self, bars: Bars) -> Targets:

@@ -298,6 +298,10 @@ class Training(Part):
     optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
     weight_decay: float = Field(1e-4, ge=0)
     """Share of each weight that is added to its gradient."""
+    gradient_clip: float = Field(1.0, gt=0)
+    """Longer gradients are cut to this length."""
+    class_weights: Literal["balanced", "none"] = "balanced"
+    """Whether a row of a rare class counts for more; not in regression."""
     loss: Literal["cross_entropy", "focal", "huber", "mse"] = "cross_entropy"
     focal_gamma: float = Field(2.0, ge=0)
     huber_delta: float = Field(0.01, gt=0)

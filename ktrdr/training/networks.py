@@ -77,7 +77,7 @@ class Judged(NamedTuple):
     """How a batch was answered."""
 
     objective: Tensor
-    """What the gradient descends: a mean, weighted by class."""
+    """What the gradient descends: a mean, weighted by row."""
     loss: Tensor
     """Sum over rows of the plain loss that is reported."""
     hits: Tensor
@@ -88,38 +88,37 @@ class Criterion(NamedTuple):
     """What a training strives for."""
 
     training: Training
-    class_weights: Tensor | None
-    """None in regression."""
+    classification: bool
     target_scale: float
     """Forecasts are learned in units of the typical return; losses are reported in returns."""
 
-    def judge(self, outputs: Tensor, targets: Tensor, counts: Tensor | None = None) -> Judged:
-        """Objective, plain loss and hits of a batch; `counts` says what each row counts in the objective, all alike without it."""
-        if self.class_weights is None:
-            return self._forecasts(outputs[:, 0], targets, counts)
-        return self._classes(outputs, targets, counts)
+    def judge(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Judged:
+        """Objective, plain loss and hits of a batch; without weights all rows count alike."""
+        lost, loss, hits = self._classes(outputs, targets) if self.classification else self._forecasts(outputs[:, 0], targets)
+        return Judged(lost.mean() if weights is None else (weights * lost).sum() / weights.sum(), loss, hits)
 
-    def _classes(self, logits: Tensor, targets: Tensor, counts: Tensor | None) -> Judged:
-        from torch.nn import functional
-
-        assert self.class_weights is not None
-        entropy = functional.cross_entropy(logits, targets, reduction="none")
-        weights = self.class_weights[targets] if counts is None else self.class_weights[targets] * counts
+    def _classes(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        by_class = logits.t().contiguous()  # many times as fast as across the rows
+        entropy = -by_class.log_softmax(dim=0).gather(0, targets.unsqueeze(0))[0]
         lost = entropy
         if self.training.loss == "focal":
             missed = (1 - (-entropy).exp()).clamp_min(LEAST_MISSED)
             lost = missed**self.training.focal_gamma * entropy
-        return Judged((weights * lost).sum() / weights.sum(), entropy.detach().sum(), (logits.argmax(dim=1) == targets).sum())
+        return lost, entropy.detach().sum(), (by_class.max(dim=0).indices == targets).sum()
 
-    def _forecasts(self, outputs: Tensor, targets: Tensor, counts: Tensor | None) -> Judged:
+    def _forecasts(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         from torch.nn import functional
 
         if self.training.loss == "mse":
             lost = (outputs - targets) ** 2
         else:
-            lost = functional.huber_loss(outputs, targets, delta=self.training.huber_delta / self.target_scale, reduction="none")
-        mean = lost.mean() if counts is None else (counts * lost).sum() / counts.sum()
-        return Judged(mean, lost.detach().sum() * self.target_scale**2, (outputs.sign() == targets.sign()).sum())
+            lost = functional.huber_loss(outputs, targets, delta=self.huber_delta, reduction="none")
+        return lost, lost.detach().sum() * self.target_scale**2, (outputs.sign() == targets.sign()).sum()
+
+    @property
+    def huber_delta(self) -> float:
+        """Where the loss turns from square to straight, in units of the typical return."""
+        return self.training.huber_delta / self.target_scale
 
 
 def class_weights_of(targets: np.ndarray, classes: int) -> Singles:

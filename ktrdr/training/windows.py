@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ktrdr.errors import NoData
-from ktrdr.labels.base import CLASSES, Task
+from ktrdr.labels.base import CLASSES, Targets, Task
 from ktrdr.labels.uniqueness import uniqueness
 from ktrdr.market.bars import Bars, Times, as_datetime, as_time
 from ktrdr.market.timeframe import Timeframe
@@ -48,6 +48,9 @@ class Slice:
     """The row of `values` with which the sequence of each target ends; without sequences these are all rows."""
     weights: Singles | None = None
     """What each target counts in learning, 1 on average; None where all count alike."""
+    previous: NDArray[np.float64] | None = None
+    """The newest target that was known when the bar of each row closed, NaN where none was; where labels look back, that of the
+    bar before. None where nobody knows."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -104,6 +107,8 @@ class _Rows:
     """Of the base bar, on one clock of all symbols, which do not meet on it."""
     last_read: Rows
     """Number of the last bar that the row's label reads."""
+    previous: NDArray[np.float64]
+    """The newest label that was known when the row's bar closed; NaN where none was."""
 
     @property
     def usable(self) -> Mask:
@@ -123,7 +128,9 @@ def build_samples(strategy: Strategy, bars: Mapping[str, Mapping[Timeframe, Bars
     for symbol in strategy.symbols:
         each.append(_rows_of(strategy, complete[symbol], start, first))
         first += len(complete[symbol][strategy.base_timeframe]) + 1
-    columns = zip(*((r.values, r.targets, r.time, r.read_from, r.read_until, r.number, r.last_read) for r in each), strict=True)
+    columns = zip(
+        *((r.values, r.targets, r.time, r.read_from, r.read_until, r.number, r.last_read, r.previous) for r in each), strict=True
+    )  # fmt: skip
     rows = _Rows(*(np.concatenate(column) for column in columns))
     masks, split, span = _divide(strategy, rows)
     _enough_rows(strategy, masks, int(rows.usable.sum()), sum(len(own[strategy.base_timeframe]) for own in complete.values()))
@@ -147,6 +154,11 @@ def build_samples(strategy: Strategy, bars: Mapping[str, Mapping[Timeframe, Bars
     )
 
 
+def _span(strategy: Strategy, rows: _Rows, mask: Mask) -> tuple[int, int]:
+    ahead = (rows.read_until[mask] - rows.time[mask]) / np.timedelta64(strategy.base_timeframe.seconds, "s")
+    return int(np.median(ahead)), int(ahead.max())
+
+
 def _complete(bars: Bars, end: datetime) -> Bars:
     """The bars that have closed by `end`."""
     return bars.rows(slice(0, int(np.searchsorted(bars.known_at, as_time(end), side="right"))))
@@ -163,8 +175,18 @@ def _rows_of(strategy: Strategy, bars: Mapping[Timeframe, Bars], start: datetime
     read_until, number = base.time[labels.last_read], np.arange(len(base))
     return _Rows(
         features.values[known], labels.values[known], base.time[known], read_from[known], read_until[known],
-        number[known] + first, labels.last_read[known] + first,
+        number[known] + first, labels.last_read[known] + first, _previous(labels, strategy.label.looks_back)[known],
     )  # fmt: skip
+
+
+def _previous(labels: Targets, looks_back: bool) -> NDArray[np.float64]:
+    """The newest label that is known when each bar has closed; of labels that look back simply that of the bar before."""
+    if looks_back:
+        return np.concatenate(([np.nan], labels.values[:-1]))
+    rows, newest = np.flatnonzero(np.isfinite(labels.values)), np.full(len(labels.values), -1)
+    np.maximum.at(newest, labels.last_read[rows], rows)
+    newest = np.maximum.accumulate(newest)
+    return np.where(newest >= 0, labels.values[newest], np.nan)
 
 
 def _slice(strategy: Strategy, rows: _Rows, mask: Mask) -> Slice:
@@ -172,7 +194,7 @@ def _slice(strategy: Strategy, rows: _Rows, mask: Mask) -> Slice:
     row, counted = np.arange(len(mask)), np.concatenate(([0], np.cumsum(mask)))
     read = counted[np.minimum(row + strategy.model.architecture.sequence_length, len(mask))] > counted[:-1]
     targets = rows.targets[mask].astype(np.int64 if strategy.task == "classification" else np.float64)
-    return Slice(rows.values[read], targets, rows.time[mask], np.flatnonzero(mask[read]))
+    return Slice(rows.values[read], targets, rows.time[mask], np.flatnonzero(mask[read]), previous=rows.previous[mask])
 
 
 def _weights(rows: _Rows, mask: Mask) -> Singles:

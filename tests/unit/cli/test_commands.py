@@ -36,14 +36,33 @@ def metrics(total: float, sharpe: float | None, fall: float, trades: int, won: f
     }  # fmt: skip
 
 
+BASELINES = {
+    "majority_class": "hold", "majority_accuracy": 0.4983, "majority_loss": 1.0412, "shuffled_accuracy": 0.38, "previous_accuracy": 0.41,
+}  # fmt: skip
+
+
+def split(rows: int, accuracy: float) -> JSON:
+    one = {"rows": rows // 3, "answered": rows // 4, "precision": 0.44, "recall": 0.41, "f1_score": 0.4245}
+    return {
+        "rows": rows, "accuracy": accuracy, "loss": 0.9911, "precision": 0.44, "recall": 0.41, "f1_score": 0.4245, "not_scored": None,
+        "accuracy_interval": {"low": accuracy - 0.02, "high": accuracy + 0.02}, "relative_loss": 0.9021, "calibration_error": 0.0312,
+        "mean_absolute_error": None, "per_class": {"buy": one, "hold": {**one, "precision": None}, "sell": one}, "baselines": BASELINES,
+    }  # fmt: skip
+
+
 TRAINED: JSON = {
     "strategy_name": "momentum", "model_path": "/home/me/.ktrdr/models/momentum/" + TRAINING, "model_size_bytes": 12_345,
     "training_metrics": {
         "epochs_completed": 10, "best_epoch": 7, "stopped_early": False, "initial_loss": 1.1032, "final_train_loss": 0.9127,
         "final_train_accuracy": 0.561, "final_val_loss": 0.9784, "final_val_accuracy": 0.531, "loss_decrease": 0.1727,
     },
-    "test_metrics": {"rows": 900, "accuracy": 0.5217, "loss": 0.9911, "precision": 0.44, "recall": 0.41, "f1_score": 0.4245},
-    "baselines": {"majority_class": "HOLD", "majority_accuracy": 0.4983, "majority_loss": 1.0412, "shuffled_accuracy": 0.38},
+    "test_metrics": split(900, 0.5217), "split_metrics": {
+        "train": split(4200, 0.5611), "test": split(900, 0.5217),
+        "validation": {
+            **split(20, 0.0), "accuracy": None, "loss": None, "accuracy_interval": None, "not_scored": "all of its rows are 'hold'",
+        },
+    },
+    "verdict": "better than every baseline", "baselines": BASELINES,
     "model_info": {"parameters_count": 323},
 }  # fmt: skip
 TESTED: JSON = {
