@@ -21,7 +21,7 @@ SymbolOption = Annotated[str | None, typer.Option("--symbol", help="Default: the
 
 @app.command()
 def explain(ctx: typer.Context, model: Model, *, at: At = None, start: Start = None, end: End = None, symbol: SymbolOption = None) -> None:
-    """Say a model's rules in plain language, how each has done, and why it decided as it did.
+    """Say a model's rules, how each has done, and why it decided so.
 
     A tsk is its rules. Of any other network a student learns rules from its answers; the fidelity says how far they are
     what the network does, and under 95 % they are called a sketch. By default the rules are judged on the strategy's
