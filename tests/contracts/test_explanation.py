@@ -33,9 +33,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     for name, network in (("rules", "tsk"), ("layers", "mlp"), ("memory", lstm)):
         changes = {"name: planted": f"name: {name}"} | ({"epochs: 20": "epochs: 1"} if name == "memory" else {})
         if name == "layers":
-            changes["  - {fuzzy_set: strength, timeframes: all}"] = (
-                "  - {raw_indicator: rsi_9, timeframes: all, normalization: zscore}"
-            )
+            changes["  - {fuzzy_set: strength, timeframes: all}"] = "  - {raw_indicator: rsi_9, timeframes: all, normalization: zscore}"
             changes["  strength: {indicator"] = "  unused: {indicator"
         ran = run(workspace, "training", {"strategy": planted_strategy(network, **changes).to_yaml(), **TRAINED})
         assert ran.raised is None, ran.raised

@@ -136,6 +136,7 @@ def test_a_nearest_flip_is_near(rules: Model) -> None:
     values, known = values_of(strategy, inputs, {HOUR: bars}), np.flatnonzero(features.known)
     ranges = values[known].min(axis=0), values[known].max(axis=0)
     for bar in known[::300].tolist():
+
         def say(rows: np.ndarray) -> np.ndarray:
             return answers_at(rules, rows[:0], rows)
 
@@ -166,12 +167,15 @@ def test_what_descent_learns_is_what_numpy_answers() -> None:
     boundary, steepness = learned_terms(learner, weights)
     done = {
         "terms.boundary": boundary, "terms.steepness": steepness, "rules.asks": asked_for(weights["rules.choice"], learner),
-        "rules.weight": weights["rules.weight"], "rules.sharpness": np.array([2.0], np.float32), "answers.weight": weights["answers.weight"],
+        "rules.weight": weights["rules.weight"], "rules.sharpness": np.array([2.0], np.float32),
+        "answers.weight": weights["answers.weight"],
     }  # fmt: skip
     idle = done["rules.asks"].sum(axis=1) == 0
     done["rules.weight"][:-1][idle] -= 30.0
     base = RuleBase(inputs=9, outputs=3, groups=(3, 3, 3), rules=learner.rules)
-    given = rules_forward({name: torch.from_numpy(array) for name, array in weights.items()}, learner, torch.from_numpy(samples.test.values))
+    given = rules_forward(
+        {name: torch.from_numpy(array) for name, array in weights.items()}, learner, torch.from_numpy(samples.test.values)
+    )
     np.testing.assert_allclose(softmax(given.numpy()), fire(base, done, samples.test.values).answers, atol=2e-5)
 
 

@@ -12,9 +12,7 @@ from ktrdr.cli.options import End, Start, new_app
 from ktrdr.cli.session import Session
 
 app = new_app()
-Model = Annotated[
-    str, typer.Argument(help="A strategy, whose newest model is meant; or a model's training or folder.", metavar="MODEL")
-]
+Model = Annotated[str, typer.Argument(help="A strategy, whose newest model is meant; or a model's training or folder.", metavar="MODEL")]
 At = Annotated[str | None, typer.Option(help="Say why it decided as it did on this bar, by its start in UTC.", metavar="TIME")]
 SymbolOption = Annotated[str | None, typer.Option("--symbol", help="Default: the strategy's first.", metavar="SYMBOL")]
 
