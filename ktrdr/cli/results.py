@@ -121,8 +121,8 @@ def one_operation(operation: Operation) -> list[str]:
 def summary(operation: Operation) -> list[str]:
     """What came of an operation, where its record says enough."""
     show = {
-        "training": training, "backtesting": backtest, "strategy_check": check, "model_explanation": explanation, "data_load": data_load, "agent_research": research,
-        "dummy": dummy,
+        "training": training, "backtesting": backtest, "strategy_check": check, "model_explanation": explanation,
+        "data_load": data_load, "agent_research": research, "dummy": dummy,
     }.get(operation.operation_type)  # fmt: skip
     return show(operation) if show and operation.status.ended else []
 

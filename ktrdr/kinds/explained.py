@@ -39,9 +39,11 @@ def report_of(  # noqa: PLR0917
     """How each rule has done in a backtest of a strategy with a model; `features` are those of the model, warm-up included."""
     base = bars[strategy.base_timeframe]
     first = int(np.searchsorted(base.time, as_time(result.start)))
-    signals, _ = signals_of(model.predict(features, first)[first:], strategy.decisions, strategy.label.signals)
+    answers = model.predict(features, first)[first:]
+    signals, _ = signals_of(answers, strategy.decisions, strategy.label.signals)
     seen = features if book.origin == "model" else compute_features(book.strategy, bars, book.scaling)
     firing = fire(book.base, book.weights, seen.values[first:])
+    firing = firing._replace(shares=np.where(np.isfinite(answers[:, :1]), firing.shares, np.nan))  # nothing to be faithful to
     labels = model.strategy.label.label(base).values[first:]
     return judge_rules(book, firing, signals, labels, result, model.architecture.kind, in_sample=in_sample)
 

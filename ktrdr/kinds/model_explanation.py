@@ -158,8 +158,8 @@ def doubts(report: RuleReport, model: Model) -> list[str]:
     if report.called != "rules":
         what = "rules learned from its answers say" if report.origin == "student" else "its strongest rule alone says"
         found.append(
-            f"fidelity {report.fidelity.value:.1%}, less than {report.fidelity.enough:.0%}: {what} too often something else than the model; "
-            "what is shown is a sketch of it and no set of rules"
+            f"fidelity {report.fidelity.value:.1%}, less than {report.fidelity.enough:.0%}: {what} too often something else "
+            "than the model; what is shown is a sketch of it and no set of rules"
         )
     return found
 

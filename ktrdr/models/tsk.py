@@ -66,7 +66,8 @@ class Firing(NamedTuple):
     @property
     def strongest(self) -> NDArray[np.int64]:
         """The rule that weighs most in each row."""
-        return self.shares.argmax(axis=1)
+        found: NDArray[np.int64] = self.shares.argmax(axis=1)
+        return found
 
 
 def word_groups(strategy: Strategy) -> tuple[int, ...]:

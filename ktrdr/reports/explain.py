@@ -73,8 +73,9 @@ def _where(shape: Membership) -> str:
 def _network(strategy: Strategy) -> tuple[str, str]:
     own = strategy.model.architecture
     if isinstance(own, RuleLayer):
-        rules = f"Up to {own.max_rules} rules of at most {own.max_conditions} words each, and one for everything else,"
-        return f"{rules} {'say buy, hold or sell' if strategy.task == 'classification' else 'forecast the return'}.", _learned_from(strategy)
+        say = "say buy, hold or sell" if strategy.task == "classification" else "forecast the return"
+        rules = f"Up to {own.max_rules} rules of at most {own.max_conditions} words each, and one for everything else, {say}."
+        return rules, _learned_from(strategy)
     layers = own.hidden_layers if isinstance(own, Layers) else (own.hidden_size,) * own.num_layers
     size = " and ".join(str(units) for units in layers)
     name = "A network" if isinstance(own, Layers) else f"A recurrent network ({strategy.model.type})"

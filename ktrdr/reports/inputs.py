@@ -86,7 +86,7 @@ def inputs_of(strategy: Strategy, scaling: Mapping[str, Fitted]) -> tuple[Input,
 
 def _in_full(strategy: Strategy, reference: str) -> str:
     """An indicator with its output, also where the strategy leaves out that it means the first."""
-    base, dot, output = reference.partition(".")
+    base, dot, _ = reference.partition(".")
     outputs = type(strategy.indicators[base].build()).outputs
     return reference if dot or not outputs else f"{base}.{outputs[0]}"
 

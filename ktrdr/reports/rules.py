@@ -218,7 +218,7 @@ def ends_of(shape: Membership, degree: float) -> tuple[float | None, float | Non
     return above, below
 
 
-def judge_rules(
+def judge_rules(  # noqa: PLR0917 - rules, what they and the model make of the rows, and what came of it
     book: Rulebook, firing: Firing, signals: Classes, labels: Floats, result: Backtest, network: str, *, in_sample: bool
 ) -> RuleReport:
     """How the rules have done.
@@ -226,15 +226,13 @@ def judge_rules(
     All rows are those of the backtest: what the rules make of each (NaN where a row is not known), what the model
     signalled by itself, before the filters, and the label, NaN where there is none.
     """
-    known = np.isfinite(firing.shares).all(axis=1)
+    known: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(firing.shares), axis=1)
     strongest = np.where(known, np.where(known[:, None], firing.shares, 0.0).argmax(axis=1), -1)
     alone = book.signals(book.answers)
     together = book.signals(np.where(known[:, None], firing.answers, np.nan))
     total = int(known.sum())
-    fidelity = Fidelity(
-        value=float((alone[strongest] == signals)[known].mean()) if total else 0.0, bars=total,
-        together=float((together == signals)[known].mean()) if total else 0.0,
-    )  # fmt: skip
+    fidelity = Fidelity(value=_agreement(alone[strongest[known]], signals[known]), bars=total,
+                        together=_agreement(together[known], signals[known]))  # fmt: skip
     opened = strongest[result.trades.entry_bar - 1]
     rules = tuple(_judged(book, r, strongest == r, labels, opened == r, result, total) for r in range(book.base.rules + 1))
     return RuleReport(
@@ -247,13 +245,20 @@ def judge_rules(
     )  # fmt: skip
 
 
+def _agreement(said: Classes, meant: Classes) -> float:
+    return float(np.equal(said, meant).mean()) if len(said) else 0.0
+
+
 def _judged(  # noqa: PLR0917 - one row of the table
     book: Rulebook, r: int, own: NDArray[np.bool_], labels: Floats, opened: NDArray[np.bool_], result: Backtest, total: int
 ) -> Rule:
     answer = book.answers[r]
     signal = int(book.signals(answer[None])[0])
     labelled, trades = own & np.isfinite(labels), result.trades
-    meant = np.sign(labels) == {BUY: 1, HOLD: 0, SELL: -1}[signal] if len(answer) == 1 else np.array(book.strategy.label.signals)[np.nan_to_num(labels).astype(np.int64)] == signal
+    if len(answer) == 1:
+        meant: NDArray[np.bool_] = np.sign(labels) == {BUY: 1, HOLD: 0, SELL: -1}[signal]
+    else:
+        meant = np.array(book.strategy.label.signals)[np.nan_to_num(labels).astype(np.int64)] == signal
     gross, net = float(trades.gross_pnl[opened].sum()), float(trades.net_pnl[opened].sum())
     return Rule(
         number=r + 1, text=book.texts[r], conditions=book.conditions[r], weight=float(book.weights["rules.weight"][r]),

@@ -136,7 +136,7 @@ def readings_of(inputs: Sequence[Input], row: Singles, values: Floats) -> tuple[
     )  # fmt: skip
 
 
-def nearest_flip(
+def nearest_flip(  # noqa: PLR0917 - a model, and where it stands
     say: Say, signals: Callable[[Floats], Classes], inputs: Sequence[Input], row: Singles, values: Floats, ranges: tuple[Floats, Floats],
     classes: Sequence[str] = SIGNALS,
 ) -> Flip | None:  # fmt: skip
@@ -189,7 +189,9 @@ class _Search:
                 return None
             flipped = self.flips(np.concatenate([self.rows({place: grid}, len(grid)) for place, grid in between.items()]))
             parts = np.split(flipped, len(between))
-            between = {p: closer for (p, grid), f in zip(between.items(), parts, strict=True) if (closer := self._closer(p, grid, f)) is not None}
+            between = {
+                p: closer for (p, grid), f in zip(between.items(), parts, strict=True) if (closer := self._closer(p, grid, f)) is not None
+            }
         if not between:
             return None
         nearest = min(between, key=lambda place: self.distance(place, float(between[place][-1])))

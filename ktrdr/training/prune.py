@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class _Rows:
     """Rows to judge by."""
 
     log_terms: Floats
-    targets: NDArray[np.generic]
+    targets: NDArray[Any]
     spread: float
     """Variance of forecasts' targets, in which their loss is measured."""
 
@@ -67,7 +68,7 @@ class _Draft:
         """Cross-entropy, or squared error as a share of the variance."""
         answers = mixed(self.shares(rows), self.answers)
         if answers.shape[1] == 1:
-            return float(((answers[:, 0] - rows.targets) ** 2).mean() / rows.spread)
+            return float(((answers[:, 0] - rows.targets.astype(np.float64)) ** 2).mean() / rows.spread)
         given = answers[np.arange(len(answers)), rows.targets.astype(np.int64)]
         return float(-np.log(np.maximum(given, LEAST_PROBABILITY)).mean())
 
@@ -230,9 +231,8 @@ def _written(learner: RuleBase, draft: _Draft, terms: tuple[Singles, Singles]) -
     for r, conditions in enumerate(draft.asks):
         asks[r, list(conditions)] = 1.0
     answers = draft.answers if base.outputs == 1 else np.log(np.maximum(draft.answers, LEAST_PROBABILITY))
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "terms.boundary": terms[0], "terms.steepness": terms[1], "rules.asks": asks, "rules.weight": draft.weight,
         "rules.sharpness": np.array([draft.sharpness]), "answers.weight": answers,
     }  # fmt: skip
     return base, {name: array.astype(np.float32) for name, array in arrays.items()}
-

@@ -7,6 +7,7 @@ Léonard and Courville 2013). Rules learned softly and hardened in the end lose 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -145,10 +146,9 @@ def rules_forward(weights: Mapping[str, Tensor], learner: RuleLearner, x: Tensor
     import torch
     from torch.nn import functional
 
-    steepness, boundary = STEEPNESS, BOUNDARY
-    if learner.learn_terms:
-        steepness = STEEPNESS * 2 ** torch.tanh(weights["terms.steepness"])
-        boundary = BOUNDARY + REACH * torch.tanh(weights["terms.boundary"])
+    moved = float(learner.learn_terms)
+    steepness = STEEPNESS * 2 ** (moved * torch.tanh(weights["terms.steepness"]))
+    boundary = BOUNDARY + moved * REACH * torch.tanh(weights["terms.boundary"])
     log_terms = functional.logsigmoid(steepness * (x - boundary))
     asks = _chosen(weights["rules.choice"], learner)
     idle = NEVER * (asks.detach().sum(dim=1) < 0.5)
@@ -175,7 +175,7 @@ def asked_for(choice: Singles, learner: RuleLearner) -> Singles:
     """The hard choice, in numpy."""
     asks = np.zeros_like(choice)
     edges = np.cumsum((0, *learner.groups))
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         best = first + choice[:, first:last].argmax(axis=1)
         asks[np.arange(len(choice)), best] = choice[np.arange(len(choice)), best] > 0
     ranked = np.argsort(np.where(asks > 0, -choice, np.inf), axis=1, kind="stable")[:, learner.max_conditions :]

@@ -77,6 +77,49 @@ TESTED: JSON = {
 LEAK_OF = "1h_strength_falling of bar 4102 is None where the bars end at 4102, and 0.25 where they go on"
 
 
+def reasons(*, at: str | None, fidelity: float = 0.991, origin: str = "model") -> JSON:
+    """An explanation of two rules."""
+    condition = {
+        "feature_id": "1h_strength_falling", "fuzzy_set": "strength", "word": "falling", "timeframe": "1h", "indicator": "rsi (14)",
+        "above": None, "below": 38.2, "boundary": 0.59, "steepness": 12.5,
+    }  # fmt: skip
+    sell, otherwise = {"buy": 0.2, "hold": 0.1, "sell": 0.7}, {"buy": 0.55, "hold": 0.1, "sell": 0.35}
+    texts = ("IF strength is falling (rsi (14) below about 38.2) THEN SELL (70%)", "OTHERWISE BUY (55%)")
+    rules = [
+        {"number": 1, "text": texts[0], "conditions": [condition], "weight": 0.3, "answer": sell, "signal": "sell", "bars": 400,
+         "coverage": 0.4, "labelled_bars": 390, "precision": 0.641, "trades": 21, "wins": 9, "gross_pnl": 812.5, "costs": 212.0,
+         "net_pnl": 600.5},
+        {"number": 2, "text": texts[1], "conditions": [], "weight": -1.2, "answer": otherwise, "signal": "buy", "bars": 600,
+         "coverage": 0.6, "labelled_bars": 0, "precision": None, "trades": 0, "wins": 0, "gross_pnl": 0.0, "costs": 0.0, "net_pnl": 0.0},
+    ]  # fmt: skip
+    report = {
+        "schema_version": 1, "strategy_name": "momentum", "content_hash": "ab" * 32, "network": "tsk" if origin == "model" else "mlp",
+        "origin": origin, "called": "rules" if fidelity >= 0.95 else "sketch",
+        "fidelity": {"value": fidelity, "bars": 1000, "together": 1.0 if origin == "model" else 0.774, "enough": 0.95},
+        "symbol": "EURUSD", "timeframe": "1h", "start": "2017-01-01T00:00:00+00:00", "end": "2018-01-01T00:00:00+00:00", "bars": 1000,
+        "in_sample": False, "confidence_threshold": 0.5, "sharpness": 2.0, "rules": rules, "trades": 21, "net_pnl": 600.5,
+    }  # fmt: skip
+    held = {"feature_id": "1h_strength_falling", "degree": 0.79, "boundary": 0.59, "steepness": 12.5, "holds": 0.924}
+    votes = [
+        {"number": 1, "text": texts[0], "conditions": [held], "weight": 0.3, "strength": 0.22, "share": 0.94, "answer": sell,
+         "contribution": {"buy": 0.188, "hold": 0.094, "sell": 0.658}},
+        {"number": 2, "text": texts[1], "conditions": [], "weight": -1.2, "strength": -1.2, "share": 0.06, "answer": otherwise,
+         "contribution": {"buy": 0.033, "hold": 0.006, "sell": 0.021}},
+    ]  # fmt: skip
+    answer = {"buy": 0.221, "hold": 0.1, "sell": 0.679}
+    change = {"input": "strength", "timeframe": "1h", "indicator": "rsi (14)", "value": 34.2, "to": 41.7}
+    bar = {
+        "time": at, "signal": "sell", "answer": answer, "sharpness": 2.0, "votes": votes, "voted": answer,
+        "readings": [{"input": "strength", "timeframe": "1h", "indicator": "rsi (14)", "value": 34.2,
+                      "words": {"strength falling": 0.79, "strength balanced": 0.0}}],
+        "flip": {"changes": [change], "distance": 0.12, "signal": "buy", "answer": {"buy": 0.501, "hold": 0.1, "sell": 0.399}},
+    }  # fmt: skip
+    return {
+        "strategy_name": "momentum", "model_path": "/home/me/.ktrdr/models/momentum/" + TRAINING, "provider": "sample", "report": report,
+        "bar": bar if at else None, "files": {"explanation": "/home/me/.ktrdr/reports/op/explanation.json"},
+    }  # fmt: skip
+
+
 def proved(*, clean: bool) -> JSON:
     features = {"name": "features", "passed": clean, "reason": "the same at all 26 cuts" if clean else LEAK_OF,
                 "figures": {"cuts": 26}, "bar": None if clean else 4102, "time": None if clean else "2015-04-01T14:00:00Z"}  # fmt: skip
@@ -215,6 +258,12 @@ CHECKED = operation(operation_type="strategy_check", status="completed", result_
 LEAKING = failed(
     "gate_failed", f"features: {LEAK_OF}", operation_type="strategy_check", result_summary=proved(clean=False)
 )  # fmt: skip
+EXPLAINED = operation(operation_type="model_explanation", status="completed", result_summary=reasons(at=None))
+SKETCHED = operation(
+    operation_type="model_explanation", status="completed", result_summary=reasons(at=None, fidelity=0.766, origin="student"),
+    warnings=["fidelity 76.6%, less than 95%: rules learned from its answers say too often something else than the model"],
+)  # fmt: skip
+REASONED = operation(operation_type="model_explanation", status="completed", result_summary=reasons(at="2017-06-01T10:00:00+00:00"))
 WHOLE = operation(operation_type="data_load", status="completed", result_summary=LOADED)
 PART = {**WHOLE, "result_summary": {**LOADED, "status": "partial", "diagnosis": "the file ends 2016-12-30"}}
 COUNTED = operation(operation_type="dummy", status="completed")
@@ -226,6 +275,9 @@ STARTS: dict[str, tuple[tuple[str, ...], str, JSON]] = {
     "backtest": (("backtest", "momentum", "-c", "100000"), "/backtests/start", BACKTESTED),
     "check": (("check", "momentum", "--cuts", "24"), "/strategies/check", CHECKED),
     "check_leak": (("check", "momentum"), "/strategies/check", LEAKING),
+    "explain": (("explain", "momentum"), "/models/explain", EXPLAINED),
+    "explain_sketch": (("explain", "momentum", "--symbol", "EURUSD"), "/models/explain", SKETCHED),
+    "explain_at": (("explain", "momentum", "--at", "2017-06-01T10:00"), "/models/explain", REASONED),
     "research": (("research", "find a momentum edge in EURUSD"), "/agent/trigger", RESEARCHED),
     "research_refused_by_a_gate": (("research", "--strategy", "momentum"), "/agent/trigger", REFUSED),
     "data_load": (("data", "load", "EURUSD", "-t", "1h"), "/data/load", WHOLE),
@@ -234,7 +286,7 @@ STARTS: dict[str, tuple[tuple[str, ...], str, JSON]] = {
     "resume": (("resume", "chk_5e6f7a8b"), "/checkpoints/chk_5e6f7a8b/resume", TAKEN_UP),
 }
 """The words of a command, where its start goes to, and how the operation ends."""
-ALWAYS_FOLLOW = ("check", "data", "dummy")
+ALWAYS_FOLLOW = ("check", "data", "dummy", "explain")
 
 
 @pytest.mark.parametrize("name", STARTS)
