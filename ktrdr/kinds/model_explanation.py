@@ -15,14 +15,14 @@ from ktrdr.kinds.backtesting import costs_of, decisions, overlaps
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
 from ktrdr.kinds.explained import report_of, write_explanation
 from ktrdr.kinds.given import Range, given_range, require_bars, warn_of_bars, written
-from ktrdr.market.bars import Bars, as_datetime, as_time
+from ktrdr.market.bars import Bars, Floats, as_datetime, as_time
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.model import Model
 from ktrdr.operations.job import Job
 from ktrdr.reports.inputs import answers_at, inputs_of, values_of
 from ktrdr.reports.rules import SIGNALS, Rulebook, RuleReport, answer_in_words, own_rules, taught_rules
 from ktrdr.reports.why import BarExplanation, Explanation, explain_row, nearest_flip, readings_of
-from ktrdr.strategy.decisions import signals_of
+from ktrdr.strategy.decisions import Classes, signals_of
 from ktrdr.strategy.features import Features, compute_features
 from ktrdr.strategy.sections import moment
 from ktrdr.training.distil import distil
@@ -132,14 +132,18 @@ def explain_bar(model: Model, book: Rulebook, bars: dict[Timeframe, Bars], at: d
     values = values_of(strategy, inputs, bars)
     seen = values[: place + 1][features.known[: place + 1]]
     before = features.values[place - model.architecture.sequence_length + 1 : place]
+
+    def signals(scores: Floats) -> Classes:
+        return signals_of(scores, strategy.decisions, strategy.label.signals)[0]
+
     flip = nearest_flip(
-        lambda rows: answers_at(model, before, rows), lambda scores: signals_of(scores, strategy.decisions, strategy.label.signals)[0], inputs,
+        lambda rows: answers_at(model, before, rows), signals, inputs,
         features.values[place], values[place], (seen.min(axis=0), seen.max(axis=0)), strategy.classes,
     )  # fmt: skip
     row = _seen_by(book, features, bars).values[place]
     votes, voted = explain_row(book, row)
     return BarExplanation(
-        time=as_datetime(base.time[place]).isoformat(), signal=SIGNALS[signals_of(answers[place][None], strategy.decisions, strategy.label.signals)[0][0]],
+        time=as_datetime(base.time[place]).isoformat(), signal=SIGNALS[signals(answers[place][None])[0]],
         answer=answer_in_words(answers[place], strategy.classes), readings=readings_of(inputs, features.values[place], values[place]),
         sharpness=float(book.weights["rules.sharpness"][0]), votes=votes, voted=voted, flip=flip,
     )  # fmt: skip

@@ -262,7 +262,8 @@ def _judged(  # noqa: PLR0917 - one row of the table
     gross, net = float(trades.gross_pnl[opened].sum()), float(trades.net_pnl[opened].sum())
     return Rule(
         number=r + 1, text=book.texts[r], conditions=book.conditions[r], weight=float(book.weights["rules.weight"][r]),
-        answer=answer_in_words(answer, book.strategy.classes), signal=SIGNALS[signal], bars=int(own.sum()), coverage=float(own.sum() / max(total, 1)),
+        answer=answer_in_words(answer, book.strategy.classes), signal=SIGNALS[signal],
+        bars=int(own.sum()), coverage=float(own.sum() / max(total, 1)),
         labelled_bars=int(labelled.sum()), precision=float(meant[labelled].mean()) if labelled.any() else None,
         trades=int(opened.sum()), wins=int((trades.net_pnl[opened] > 0).sum()), gross_pnl=gross, costs=gross - net, net_pnl=net,
     )  # fmt: skip

@@ -48,7 +48,7 @@ def decide(scores: Floats, strategy: Strategy, time: Times) -> Decided:
     return Decided(targets, confidence, signals)
 
 
-def signals_of(scores: Floats, rules: Decisions, meaning: Sequence[int]) -> tuple[Classes, Floats]:
+def signals_of(scores: Floats, rules: Decisions, meaning: Sequence[int] = (BUY, HOLD, SELL)) -> tuple[Classes, Floats]:
     """What each score says by itself, before the filters: 0 buy, 1 hold, 2 sell, and the confidence.
 
     `meaning` are the signals of the classes; a single column is a forecast return.
