@@ -18,7 +18,11 @@ from ktrdr.sample import FOLDER
 from ktrdr.strategy.load import load_strategy
 
 MOMENTUM = (FOLDER / "strategies" / "momentum.yaml").read_text(encoding="utf-8")
-SERIES = "context_data: [{provider: sample, symbol: SPY, timeframe: 1d, delay_hours: 2}]\nindicators:\n  market: {type: roc, data_source: sample_SPY}\n"
+SERIES = """\
+context_data: [{provider: sample, symbol: SPY, timeframe: 1d, delay_hours: 2}]
+indicators:
+  market: {type: roc, data_source: sample_SPY}
+"""
 TEXT = MOMENTUM.replace("indicators:\n", SERIES).replace("nn_inputs:\n", "nn_inputs:\n  - {raw_indicator: market, timeframes: all}\n")
 DATES = (datetime(2012, 1, 1, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC))
 

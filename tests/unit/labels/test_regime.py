@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from ktrdr.labels.base import BUY, HOLD, SELL
 from ktrdr.labels.regime import DOWN, RANGING, UP, VOLATILE, Regime, pivots, trailing
@@ -55,6 +56,15 @@ def test_a_label_reads_as_far_as_the_turn_that_ends_its_swing(hourly: MakeBars) 
     # The top is bar 88; a fall of six usual moves from there is seen some bars later.
     assert len(set(last_read[rising[rising < 80]].tolist())) == 1
     assert last_read[40] > 88
+
+
+@pytest.mark.parametrize("cut", [1, 17, 150])
+def test_a_label_is_known_once_the_last_bar_that_it_reads_is_there(cut: int, hourly: MakeBars) -> None:
+    close = 100 * np.exp(np.cumsum(np.random.default_rng(3).normal(0, 0.01, 600)))
+    rule = Regime(atr_period=5, vol_lookback=30, vol_crisis_threshold=1.5)
+    (values, last_read), (early, _) = labels_of(close, hourly, rule), labels_of(close[:-cut], hourly, rule)
+    assert VOLATILE in early
+    np.testing.assert_array_equal(np.isfinite(early), np.isfinite(values[:-cut]) & (last_read[:-cut] < 600 - cut))
 
 
 def test_a_pivot_is_known_when_price_has_turned_by_the_threshold_of_that_bar() -> None:
