@@ -67,6 +67,7 @@ format: $(VENV)/.installed-dev ## rewrite the code in the house format
 
 bench: $(VENV)/.installed .venv-bench/.installed ## measure our claims against peers, in one run
 	@for f in bench/*.py; do echo "== $$f"; PYTHONPATH=. .venv-bench/bin/python $$f || exit 1; done
+	@echo "== bench/learning/training.py"; $(BIN)/python -m bench.learning.training
 
 faults: $(VENV)/.installed ## measure cancel, crash and recovery times
 	$(BIN)/python -m bench.operations all

@@ -86,13 +86,13 @@ class Descent:
         starts, found = self._layout.starts, {}
         for name, shape in self._layout.shapes.items():
             part = of[:, starts[name] : starts[name] + int(np.prod(shape))]
-            found[name] = part.unflatten(1, shape)
+            found[name] = part.view(len(of), *shape)
         return found
 
     def network(self, row: int) -> dict[str, Tensor]:
         """The arrays of one network, as large as they are: views of its weights."""
         whole = self.arrays(self.vector)
-        return {name: whole[name][(row, *(slice(size) for size in shape))] for name, shape in self._shapes[row].items()}
+        return {name: whole[name][row][tuple(slice(size) for size in shape)] for name, shape in self._shapes[row].items()}
 
     def weights(self, row: int) -> dict[str, Singles]:
         """A copy of the weights of one network."""

@@ -22,6 +22,8 @@ from ktrdr.training.state import BatchPosition, FitState
 from ktrdr.training.windows import Samples
 
 THREADS = 1
+FILLED = "fill_uninitialized_memory"
+"""Of torch's deterministic mode, and of no use here: nothing is read before it is written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,13 +152,13 @@ def repeatable() -> Iterator[None]:
     import torch
     from torch.utils import deterministic
 
-    threads, strict, filled = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), deterministic.fill_uninitialized_memory
+    threads, strict, filled = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), getattr(deterministic, FILLED)
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
-    deterministic.fill_uninitialized_memory = False  # nothing here is read before it is written
+    setattr(deterministic, FILLED, False)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)
-        deterministic.fill_uninitialized_memory = filled
+        setattr(deterministic, FILLED, filled)

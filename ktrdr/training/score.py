@@ -212,7 +212,7 @@ def forecast_loss(forecast: Floats, actual: Floats, training: Training) -> float
 
 def calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float:
     """Mean distance of confidence from accuracy, over the bins of confidence (expected calibration error)."""
-    return sum(one["rows"] * abs(one["confidence"] - one["accuracy"]) for one in _calibration(confidence, right)) / len(right)
+    return float(sum(one["rows"] * abs(one["confidence"] - one["accuracy"]) for one in _calibration(confidence, right)) / len(right))
 
 
 def _per_class(matrix: Classes) -> list[tuple[float | None, float | None, float | None]]:

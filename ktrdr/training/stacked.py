@@ -134,7 +134,7 @@ class Stacked:
         drawn = np.stack([random.bit_generator.random_raw(self.rows * sum(hidden) // 4) for random in randoms]).view(np.uint16)
         masks = torch.from_numpy(np.multiply(drawn >= self.limits[:count], self.lifts[:count], dtype=np.float32)).to(self.device)
         parts = torch.split(masks, [self.rows * units for units in hidden], dim=1)
-        return [part.unflatten(1, (self.rows, units)) for part, units in zip(parts, hidden, strict=True)]
+        return [part.view(count, self.rows, units) for part, units in zip(parts, hidden, strict=True)]
 
     def _judged(self, row: int, outputs: Tensor, targets: Tensor) -> Judged:
         """Loss and hits of a network's answers on the way."""
@@ -204,14 +204,13 @@ def _activation(name: str) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor
     """The function in place, and the slope behind it from the slope before it and its own value."""
     import torch
 
-    backward = torch.ops.aten
-    leak = float(LEAK)
-    return {
-        "relu": (torch.relu_, lambda slope, active: backward.threshold_backward(slope, active, 0)),
-        "tanh": (torch.tanh_, backward.tanh_backward),
-        "sigmoid": (torch.sigmoid_, backward.sigmoid_backward),
-        "leaky_relu": (
-            lambda x: torch.nn.functional.leaky_relu_(x, leak),
-            lambda slope, active: backward.leaky_relu_backward(slope, active, leak, True),
-        ),
-    }[name]  # fmt: skip
+    backward, leak = torch.ops.aten, float(LEAK)
+
+    def behind(slope: Tensor, active: Tensor) -> Tensor:
+        rest = {"relu": (0,), "leaky_relu": (leak, True)}.get(name, ())
+        found: Tensor = getattr(backward, "threshold_backward" if name == "relu" else f"{name}_backward")(slope, active, *rest)
+        return found
+
+    if name == "leaky_relu":
+        return lambda x: torch.nn.functional.leaky_relu_(x, leak), behind
+    return {"relu": torch.relu_, "tanh": torch.tanh_, "sigmoid": torch.sigmoid_}[name], behind

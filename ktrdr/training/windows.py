@@ -143,7 +143,9 @@ def build_samples(strategy: Strategy, bars: Mapping[str, Mapping[Timeframe, Bars
     return Samples(
         feature_ids=strategy.feature_ids,
         task=strategy.task,
-        **slices,
+        train=slices["train"],
+        validation=slices["validation"],
+        test=slices["test"],
         scaling=scaling,
         split=split,
         start=start.isoformat(),

@@ -1,6 +1,6 @@
 """What every shipped strategy learns on real bars of five markets: scores of the test split beside their baselines.
 
-    KTRDR_SHARED_DATA=../shared/data PYTHONPATH=. python bench/strategies.py
+    KTRDR_SHARED_DATA=../shared/data python -m bench.learning.strategies
 
 Prints the table of docs/reference/shipped-strategies.md. The bars are not part of this repository. AAPL is adjusted for
 its splits. Each strategy is trained on all bars of a market, divided by time as it says itself; nothing is tuned.
@@ -28,7 +28,7 @@ from ktrdr.strategy.spec import Strategy
 from ktrdr.training.run import learn_together
 from ktrdr.training.windows import Samples, build_samples
 
-DATA = Path(os.environ.get("KTRDR_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("KTRDR_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 MARKETS = ("EURUSD", "USDJPY", "AAPL", "SPY", "BTCUSDT")
 HOUR = Timeframe("1h")
 HEAD = (
