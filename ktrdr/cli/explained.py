@@ -27,10 +27,10 @@ def explanation(operation: Operation) -> list[str]:
 
 def rules(report: JSON, provider: str) -> list[str]:
     """Each rule with its coverage, precision and P&L, the strongest first, and how far the rules are the model."""
-    period = f"{minute(report['start'])[:10]} to {minute(report['end'])[:10]}, bars of {provider}"
-    where = "bars it learned from" if report["in_sample"] else "bars it has not learned from"
+    period = f"{minute(report['start'])[:10]} to {minute(report['end'])[:10]}"
+    known = "learned from" if report["in_sample"] else "not learned from"
     lines = [f"{called(report)} of {report['strategy_name']} ({report['network']}), {report['symbol']} {report['timeframe']}"]
-    lines += [f"Judged on {report['bars']:,} {where}: {period}", ""]
+    lines += [f"Judged on {report['bars']:,} bars of {provider}, {known}: {period}", ""]
     for rule in report["rules"]:
         lines += wrap(f"{rule['number']}. {rule['text']}", WIDTH, subsequent_indent="     ")
     rows = [
@@ -53,7 +53,7 @@ def called(report: JSON) -> str:
 def fidelity(report: JSON) -> list[str]:
     """How far the rules as printed are what the model does."""
     found, asked = report["fidelity"], percent(report["fidelity"]["enough"], 0)
-    lines = [f"Fidelity: {percent(found['value'])} of the bars: the strongest rule alone signals what the model signals"]
+    lines = [f"Fidelity: {percent(found['value'])} (bars on which the strongest rule alone signals as the model)"]
     if report["origin"] == "student":
         lines.append(f"  all rules weighed together: {percent(found['together'])}")
     if report["called"] != "rules":

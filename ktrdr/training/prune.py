@@ -32,7 +32,7 @@ RARE = 0.002
 """A rule that is the strongest in a smaller share of the training rows says nothing worth reading."""
 PRIOR = 5.0
 """Rows of usual answers that each rule is given beside its own, so that none is certain after a handful."""
-FEW, MANY = 4, 40
+FEW, MANY = 4, 20
 """Rounds in which answers are learned anew: between two removals, and at last."""
 LEAST_PROBABILITY = 1e-9
 LEAST_LOST = 1e-6

@@ -33,8 +33,8 @@ NEVER = 30.0
 """Taken from the logarithm of the strength of a rule that asks for nothing."""
 ELSE = -1.5
 """Logarithm of the strength of the ELSE rule at first."""
-MOST_ROWS = 20_000
-"""Rows, evenly spaced, in which rules to begin with are looked for."""
+MOST_ROWS = 8_000
+"""Rows of a slice, evenly spaced, in which rules to begin with are looked for, and by which they are pruned."""
 BEAM, LEAST_COVER = 40, 0.01
 """Combinations that are made longer, and the share of the rows that one must hold for."""
 
