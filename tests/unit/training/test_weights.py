@@ -77,7 +77,7 @@ def test_a_row_that_counts_twice_is_worth_two_rows(task: str) -> None:
     classes, how = task == "classification", Training(loss="cross_entropy" if task == "classification" else "mse")
     outputs = torch.randn(4, 3 if classes else 1, generator=random)
     targets = torch.tensor([0, 1, 2, 1]) if classes else torch.randn(4, generator=random)
-    criterion = Criterion(how, torch.tensor([1.0, 2.0, 0.5]) if classes else None, 1.0)
+    criterion = Criterion(how, classification=classes, target_scale=1.0)
     twice = [0, 1, 1, 2, 3]
     weighed, repeated = (
         criterion.judge(outputs, targets, torch.tensor([1.0, 2.0, 1.0, 1.0])),
