@@ -24,4 +24,5 @@ def test_every_key_stands_in_the_table(types: str, part: type[Layers] | type[Rec
 def test_its_examples_are_right(load: Callable[..., Loaded]) -> None:
     examples = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     written = "model:\n  type: mlp\n  architecture: {hidden_layers: [16, 8]}\n"
-    assert [load((written, example)).strategy.model.type for example in examples] == ["tsk", "mlp", "lstm"]
+    number = "  - raw_indicator: macd_1.signal\n    timeframes: [1h]\n    normalization: zscore\n"  # rules ask for words
+    assert [load((written, example), (number, "")).strategy.model.type for example in examples] == ["tsk", "mlp", "lstm"]
