@@ -58,7 +58,15 @@ class Metrics(BaseModel):
     exposure: float
     """Share of bars during which a position was held."""
     total_costs: float
-    """Commission, spread and slippage paid, in money."""
+    """Commission, spread, slippage and borrowing paid, in money."""
+    payoff_ratio: float | None
+    """avg_win / -avg_loss."""
+    turnover: float | None
+    """Value bought and sold per year, as a multiple of the mean equity."""
+    ulcer_index: float
+    """Root of the mean square of the fall from the peak at each close. Martin and McCann, 1989."""
+    longest_drawdown_bars: int
+    """Most closes in a row below an earlier peak."""
     bars_per_year: float
     years: float
     undefined: dict[str, str]
@@ -113,17 +121,38 @@ def sortino_ratio(returns: Floats, bars_per_year: float) -> Figure:
 
 def drawdowns(equity: Floats, capital: float) -> tuple[float, float]:
     """The largest fall from a peak, in money and as a share of its peak; the capital is the first peak."""
+    fall, share = falls(equity, capital)
+    return float(fall.max()), float(share.max())
+
+
+def falls(equity: Floats, capital: float) -> tuple[Floats, Floats]:
+    """How far each close is below the highest before it, in money and as a share of it; the capital is the first peak."""
     peak = np.maximum.accumulate(equity)
     np.maximum(peak, capital, out=peak)
-    fall = peak - equity
-    return float(fall.max()), float(np.divide(fall, peak, out=fall).max())
+    fall: Floats = peak - equity
+    return fall, np.divide(fall, peak, out=peak)
 
 
-def measure(equity: Floats, time: Times, capital: float, *, net: Floats, bars_held: NDArray[np.int64], total_costs: float) -> Metrics:
-    """All figures of an equity curve and the net results of its trades."""
+def longest_under_water(fall: Floats) -> int:
+    """Most closes in a row below an earlier peak."""
+    at_peak = np.flatnonzero(fall <= 0)
+    return int(np.diff(at_peak, prepend=-1, append=len(fall)).max()) - 1
+
+
+def measure(
+    equity: Floats, time: Times, capital: float, *, net: Floats, bars_held: NDArray[np.int64], total_costs: float, traded: float = 0.0,
+    exposure: float | None = None,
+) -> Metrics:  # fmt: skip
+    """All figures of an equity curve and the net results of its trades.
+
+    `traded` is the value bought and sold. `exposure` is the share of bars with a position, where it is not that of one
+    position after the other.
+    """
     returns, years = returns_of(equity), elapsed_years(time)
     per_year = (len(equity) - 1) / years
-    total, (fall, fall_share) = float(equity[-1]) - capital, drawdowns(equity, capital)
+    total, (under, under_share) = float(equity[-1]) - capital, falls(equity, capital)
+    fall, fall_share = float(under.max()), float(under_share.max())
+    mean_equity = float(equity.mean())
     wins, losses = net[net > 0], net[net < 0]
     undefined: dict[str, str] = {}
 
@@ -133,6 +162,8 @@ def measure(equity: Floats, time: Times, capital: float, *, net: Floats, bars_he
             undefined[name] = reason
         return value
 
+    average_win = settle("avg_win", _ratio(float(wins.sum()), len(wins), "no winning trade"))
+    average_loss = settle("avg_loss", _ratio(float(losses.sum()), len(losses), "no losing trade"))
     growth = settle("annualized_return", annualized_return(float(equity[-1]), capital, years))
     none, no_win, no_loss, no_fall = "no trades", "no winning trade", "no losing trade", "the equity never fell"
     return Metrics(
@@ -152,13 +183,17 @@ def measure(equity: Floats, time: Times, capital: float, *, net: Floats, bars_he
         win_rate=settle("win_rate", _ratio(len(wins), len(net), none)),
         profit_factor=settle("profit_factor", _ratio(float(wins.sum()), -float(losses.sum()), no_loss if len(net) else none)),
         avg_trade=settle("avg_trade", _ratio(float(net.sum()), len(net), none)),
-        avg_win=settle("avg_win", _ratio(float(wins.sum()), len(wins), no_win)),
-        avg_loss=settle("avg_loss", _ratio(float(losses.sum()), len(losses), no_loss)),
+        avg_win=average_win,
+        avg_loss=average_loss,
         largest_win=settle("largest_win", (float(wins.max()), "") if len(wins) else (None, no_win)),
         largest_loss=settle("largest_loss", (float(losses.min()), "") if len(losses) else (None, no_loss)),
         avg_bars_held=settle("avg_bars_held", _ratio(float(bars_held.sum()), len(net), none)),
-        exposure=float(bars_held.sum()) / len(equity),
+        exposure=float(bars_held.sum()) / len(equity) if exposure is None else exposure,
         total_costs=total_costs,
+        payoff_ratio=settle("payoff_ratio", _ratio(average_win, -(average_loss or 0.0), no_loss if average_win is not None else no_win)),
+        turnover=settle("turnover", _ratio(traded / years, max(mean_equity, 0.0), "there was no equity on average")),
+        ulcer_index=math.sqrt(float(np.mean(np.multiply(under_share, under_share, out=under_share)))),
+        longest_drawdown_bars=longest_under_water(under),
         bars_per_year=per_year,
         years=years,
         undefined=undefined,

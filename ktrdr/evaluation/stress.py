@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ktrdr.backtest.costs import Costs
-from ktrdr.backtest.kernel import Ledger, Rates
+from ktrdr.backtest.kernel import Rates
 from ktrdr.backtest.metrics import elapsed_years, returns_of, sharpe_ratio
-from ktrdr.backtest.simulate import Simulation, Targets, simulate
+from ktrdr.backtest.simulate import Ledger, Simulation, Targets, simulate
 from ktrdr.errors import Invalid
 from ktrdr.market.bars import Bars
 

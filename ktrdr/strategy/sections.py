@@ -27,6 +27,7 @@ from ktrdr.indicators.base import INDICATORS, Indicator
 from ktrdr.labels.base import LABELS, Label
 from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.registry import Registry
+from ktrdr.strategy.execution import Execution
 from ktrdr.strategy.mistakes import explain, nearest, several, unknown
 
 
@@ -157,7 +158,9 @@ def _in_order(start: str | None, end: str | None) -> None:
 class Backtest(Part):
     """Where a backtest looks by default."""
 
-    date_range: DateRange
+    date_range: DateRange = DateRange()
+    execution: Execution | None = None
+    """How decisions become trades; the usual way where there is none."""
 
 
 # --- what the network sees
