@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ from ktrdr.backtest.metrics import Metrics, returns_of
 from ktrdr.backtest.tape import Tape
 from ktrdr.market.bars import Times, as_datetime
 from ktrdr.strategy.execution import Execution
+
+if TYPE_CHECKING:
+    from ktrdr.backtest.benchmarks import RandomEntry
+    from ktrdr.backtest.breakdown import Breakdown
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -167,6 +171,9 @@ class Backtest:
     costs_of: dict[str, Costs]
     """By symbol; `costs` are those of the first."""
     tape: Tape
+    random_entry: RandomEntry | None = None
+    """Where it stands among entries at random; None without trades, or where that was not asked."""
+    breakdown: Breakdown | None = None
 
     @property
     def cash(self) -> Floats:
@@ -203,6 +210,8 @@ class Backtest:
             "costs_by_symbol": {symbol: costs.sentence() for symbol, costs in self.costs_of.items()},
             "execution": self.execution.model_dump(mode="json", exclude_none=True),
             "orders": {"noted": len(self.orders), **Counter(f"{order.outcome}: {order.reason}" for order in self.orders)},
+            "random_entry": self.random_entry.model_dump(mode="json") if self.random_entry else None,
+            "breakdown": self.breakdown.model_dump(mode="json") if self.breakdown else None,
         }
 
     def trades_csv(self) -> str:

@@ -11,7 +11,7 @@ from ktrdr.backtest.costs import Costs
 from ktrdr.backtest.kernel import OUTCOMES, SIGNAL, WHY
 from ktrdr.backtest.metrics import Metrics, measure
 from ktrdr.backtest.result import Backtest, Order, Trades
-from ktrdr.backtest.simulate import Floats, Ledger, Simulation, Targets, Terms, simulate
+from ktrdr.backtest.simulate import Floats, Ledger, Simulation, Targets, simulate
 from ktrdr.backtest.tape import Tape
 from ktrdr.backtest.terms import terms_of
 from ktrdr.market.bars import Bars, as_datetime
@@ -161,22 +161,25 @@ def _excursions(tape: Tape, ledger: Ledger, held: Floats) -> tuple[Floats, Float
 
 def _orders(tape: Tape, done: Simulation) -> tuple[Order, ...]:
     """The orders that were not simply filled at the next open, with their reasons."""
-    orders = done.orders
+    noted = zip(*(column.tolist() for column in done.orders), strict=True)
     return tuple(
         Order(
-            symbol=tape.symbols[orders.symbol[i]], side="long" if orders.side[i] > 0 else "short", time=as_datetime(tape.time[orders.bar[i]]),
-            filled_time=as_datetime(tape.time[orders.filled_bar[i]]) if orders.filled_bar[i] >= 0 else None,
-            quantity_asked=float(orders.asked[i]) or None, quantity_filled=float(orders.filled[i]), outcome=OUTCOMES[orders.outcome[i]],
-            reason=WHY[orders.reason[i]],
+            symbol=tape.symbols[s],
+            side="long" if side > 0 else "short",
+            time=as_datetime(tape.time[bar]),
+            filled_time=as_datetime(tape.time[filled_bar]) if filled_bar >= 0 else None,
+            quantity_asked=asked or None,
+            quantity_filled=filled,
+            outcome=OUTCOMES[outcome],
+            reason=WHY[reason],
         )
-        for i in range(len(orders.bar))
-    )  # fmt: skip
+        for bar, filled_bar, s, side, asked, filled, outcome, reason in noted
+    )
 
 
 def dealings(
-    bars: Bars, targets: Targets, costs: Costs, capital: float, execution: Execution = EVERYTHING, history: Bars | None = None
-) -> Ledger:  # fmt: skip
-    """What was dealt, bar by bar, and no figures."""
-    tape = Tape.of(bars)
-    terms: Terms = terms_of(execution, tape, (costs,), None if history is None else (history,))
+    bars: Bars, targets: Targets, costs: Costs, capital: float, *, execution: Execution = EVERYTHING, history: Bars | None = None
+) -> Ledger:
+    """What was dealt, and no figures."""
+    terms = terms_of(execution, Tape.of(bars), (costs,), None if history is None else (history,))
     return simulate(bars.open, bars.close, targets, costs.rates, capital, terms=terms).ledger

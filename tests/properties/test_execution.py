@@ -91,7 +91,13 @@ def slowly(case: Case) -> tuple[list[float], list[tuple[float, ...]]]:
     wanted = tape.spread(case.targets).reshape(len(tape), -1)
     terms = terms_of(rules, tape, case.costs)
     allowed = np.full(columns["open"].shape, 2) if terms.allowed is None else terms.allowed.reshape(len(tape), -1)
-    weight = np.ones(columns["open"].shape) if terms.weight is None else np.broadcast_to(terms.weight.reshape(-1, 1) if terms.weight.size == 1 or len(case.bars) == 1 else terms.weight, columns["open"].shape)  # noqa: E501
+    weight = (
+        np.ones(columns["open"].shape)
+        if terms.weight is None
+        else np.broadcast_to(
+            terms.weight.reshape(-1, 1) if terms.weight.size == 1 or len(case.bars) == 1 else terms.weight, columns["open"].shape
+        )
+    )  # noqa: E501
     years = terms.years if terms.years is not None else np.zeros(len(tape))
     cash, ruined = CAPITAL, False
     units, fill, best, stop = ([0.0] * len(case.bars) for _ in range(4))
@@ -153,7 +159,9 @@ def slowly(case: Case) -> tuple[list[float], list[tuple[float, ...]]]:
             goal = fill[s] * (1 + side * rules.take_profit) if rules.take_profit else side * math.inf
             worst, most = (low, high) if side > 0 else (high, low)
             level = next((opens[s] for hit in (side * (opens[s] - stop[s]) <= 0, side * (opens[s] - goal) >= 0) if hit), None)
-            level = level if level is not None else stop[s] if side * (worst - stop[s]) <= 0 else goal if side * (most - goal) >= 0 else None
+            level = (
+                level if level is not None else stop[s] if side * (worst - stop[s]) <= 0 else goal if side * (most - goal) >= 0 else None
+            )
             if level is not None:
                 out(s, t, level)
             elif rules.trailing_stop:
