@@ -28,7 +28,7 @@ SIGNAL, END_OF_DATA, RUIN, STOP_LOSS, TAKE_PROFIT, TRAILING_STOP = 0, 1, 2, 3, 4
 REASONS = ("signal", "end_of_data", "ruin", "stop_loss", "take_profit", "trailing_stop")
 
 NEAR = 1e-9
-"""An order that costs this share more than there is, is affordable: the rest is rounding."""
+"""A share of the equity that is rounding: an order that costs so much more is affordable, and what is left so small is nothing."""
 
 
 class Rates(NamedTuple):
@@ -111,7 +111,7 @@ def in_lots(quantity: float, lot: float) -> float:
     """A quantity rounded down to whole lots; any fraction where there are none."""
     if lot <= 0.0:
         return quantity
-    return math.floor(quantity / lot * (1.0 + 1e-12)) * lot
+    return float(math.floor(quantity / lot * (1.0 + 1e-12))) * lot
 
 
 def reached(side: float, open: float, high: float, low: float, stop: float, take: float) -> tuple[float, int]:
@@ -306,7 +306,7 @@ def enter_at_open(
         elif quantity * unit > room * (1.0 + NEAR):
             reason = UNAFFORDABLE
             if rules.unaffordable != BORROW:
-                quantity = in_lots(room / unit, rules.lot) if rules.unaffordable == CUT and room > 0.0 else 0.0
+                quantity = in_lots(room / unit, rules.lot) if rules.unaffordable == CUT and room > NEAR * worth else 0.0
                 outcome = SMALLER if quantity > 0.0 else REFUSED
         places[at + DUE] = 0.0
         if reason != AT_ONCE:
@@ -372,12 +372,12 @@ def follow(at: int, price: float, rules: Rules, places: Any) -> None:
 def leave(t: int, s: int, price: float, reason: int, settled: float, charges: Any, places: Any, trades: Any) -> float:
     """Close a position at the market's price; the money settled after it."""
     at, rates = s * PER_PLACE, rates_of(charges, s)
-    side, row = places[at + HELD], int(places[at + ROW])
+    side, row, owed = places[at + HELD], int(places[at + ROW]), float(places[at + OWED])
     exit_fill = fill_price(price, -side, rates)
     write_exit(row, t, exit_fill, reason, price, trades)
-    trades[row * PER_TRADE + BORROWED] = places[at + OWED]
+    trades[row * PER_TRADE + BORROWED] = owed
     places[at + HELD], places[at + LEFT_AT] = 0.0, t
-    return settled + (net_result(side, places[at + UNITS], places[at + FILL], exit_fill, rates) - places[at + OWED])
+    return settled + (net_result(side, places[at + UNITS], places[at + FILL], exit_fill, rates) - owed)
 
 
 def write_entry(row: int, t: int, s: int, side: float, quantity: float, fill: float, trades: Any) -> None:
@@ -414,9 +414,11 @@ def compiled(alone: bool) -> Callable[..., Book]:
     import numba
     from numba.extending import register_jitable
 
-    for part in (rates_of, fill_price, net_result, in_lots, reached, write_entry, write_exit, note, give_up, leave, follow, set_levels):
-        register_jitable(part)
-    for part in (worth_at, within_bar, waits_for, any_due, enter_at_open, leave_at_open):
+    parts: tuple[Callable[..., Any], ...] = (
+        rates_of, fill_price, net_result, in_lots, reached, write_entry, write_exit, note, give_up, leave, follow, set_levels, worth_at,
+        within_bar, waits_for, any_due, enter_at_open, leave_at_open,
+    )  # fmt: skip
+    for part in parts:
         register_jitable(part)
     jitted: Callable[..., Book] = numba.njit(cache=True, nogil=True, fastmath=False)(advance_alone if alone else advance)
     return jitted

@@ -94,18 +94,27 @@ def annualized_return(final: float, capital: float, years: float) -> Figure:
     return math.exp(exponent) - 1, ""
 
 
-def volatility(returns: Floats, bars_per_year: float) -> Figure:
-    """Yearly standard deviation of returns: sd(returns, ddof=1) * sqrt(bars_per_year)."""
-    if len(returns) < 2:
-        return None, "fewer than 2 returns"
-    return float(returns.std(ddof=1)) * math.sqrt(bars_per_year), ""
+Moments = tuple[float, float]
+"""Mean and standard deviation (ddof=1)."""
 
 
-def sharpe_ratio(returns: Floats, bars_per_year: float) -> Figure:
+def moments(returns: Floats) -> Moments | None:
+    """Mean and standard deviation of returns; None for fewer than 2."""
+    return (float(returns.mean()), float(returns.std(ddof=1))) if len(returns) > 1 else None
+
+
+def volatility(returns: Floats, bars_per_year: float, known: Moments | None = None) -> Figure:
+    """Yearly standard deviation of returns: sd(returns, ddof=1) * sqrt(bars_per_year). `known` spares computing them again."""
+    found = known or moments(returns)
+    return (None, "fewer than 2 returns") if found is None else (found[1] * math.sqrt(bars_per_year), "")
+
+
+def sharpe_ratio(returns: Floats, bars_per_year: float, known: Moments | None = None) -> Figure:
     """mean / sd(ddof=1) * sqrt(bars_per_year), no risk-free rate. Sharpe, Journal of Portfolio Management 1994."""
-    if len(returns) < 2:
+    found = known or moments(returns)
+    if found is None:
         return None, "fewer than 2 returns"
-    mean, spread = float(returns.mean()), float(returns.std(ddof=1))
+    mean, spread = found
     if spread <= ROUNDING * abs(mean) or spread == 0:
         return None, "the equity never changed" if mean == 0 else "all returns are the same"
     return mean / spread * math.sqrt(bars_per_year), ""
@@ -113,7 +122,8 @@ def sharpe_ratio(returns: Floats, bars_per_year: float) -> Figure:
 
 def sortino_ratio(returns: Floats, bars_per_year: float) -> Figure:
     """mean / sqrt(mean(min(return, 0) ** 2)) * sqrt(bars_per_year), target 0. Sortino and Price, Journal of Investing 1994."""
-    down = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
+    losses = np.minimum(returns, 0.0)
+    down = math.sqrt(float(np.mean(np.multiply(losses, losses, out=losses))))
     if down == 0:
         return None, "no bar lost money"
     return float(returns.mean()) / down * math.sqrt(bars_per_year), ""
@@ -152,7 +162,7 @@ def measure(
     per_year = (len(equity) - 1) / years
     total, (under, under_share) = float(equity[-1]) - capital, falls(equity, capital)
     fall, fall_share = float(under.max()), float(under_share.max())
-    mean_equity = float(equity.mean())
+    mean_equity, known = float(equity.mean()), moments(returns)
     wins, losses = net[net > 0], net[net < 0]
     undefined: dict[str, str] = {}
 
@@ -170,8 +180,8 @@ def measure(
         total_return=total,
         total_return_pct=total / capital,
         annualized_return=growth,
-        volatility=settle("volatility", volatility(returns, per_year)),
-        sharpe_ratio=settle("sharpe_ratio", sharpe_ratio(returns, per_year)),
+        volatility=settle("volatility", volatility(returns, per_year, known)),
+        sharpe_ratio=settle("sharpe_ratio", sharpe_ratio(returns, per_year, known)),
         sortino_ratio=settle("sortino_ratio", sortino_ratio(returns, per_year)),
         max_drawdown=fall,
         max_drawdown_pct=fall_share,

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -163,8 +164,6 @@ class Backtest:
     """`buy_and_hold`, bought at the open of the second bar with the same costs, and `flat`, on the same bars."""
     ruined_at: datetime | None
     """When no equity was left, if ever; nothing is traded after that."""
-    held: Floats
-    """What the positions are worth at each close, short ones below 0."""
     orders: tuple[Order, ...]
     """Those that were not simply filled at the next open."""
     execution: Execution
@@ -174,6 +173,18 @@ class Backtest:
     random_entry: RandomEntry | None = None
     """Where it stands among entries at random; None without trades, or where that was not asked."""
     breakdown: Breakdown | None = None
+
+    @cached_property
+    def held(self) -> Floats:
+        """What the positions are worth at each close, short ones below 0; those that end at a close are gone by then."""
+        trades, held = self.trades, np.zeros(len(self.time))
+        for s in range(len(trades.symbols)):
+            own = trades.symbol == s
+            spans = np.diff(np.column_stack([trades.entry_bar[own], trades.exit_bar[own]]).ravel(), prepend=0, append=len(held))
+            amounts = np.zeros(len(spans))
+            amounts[1::2] = (trades.side * trades.quantity)[own]
+            held += np.repeat(amounts, spans) * self.tape.column(self.tape.close, s)
+        return held
 
     @property
     def cash(self) -> Floats:

@@ -57,13 +57,13 @@ def trade(
     terms = terms_of(execution, tape, every, history)
     done = simulate(tape.open, tape.close, wanted, [own.rates for own in every], capital, terms=terms, on_chunk=on_chunk,
                     on_state=on_state, resume=resume, jitted=jitted)  # fmt: skip
-    trades, held = trades_of(tape, done.ledger, every), value_held(tape, done.ledger)
+    trades = trades_of(tape, done.ledger, every)
     ruined = done.book.ruined_at
     return Backtest(
         symbol="+".join(tape.symbols),
         timeframe=tape.bars[0].timeframe.name,
         start=as_datetime(tape.time[0]),
-        end=as_datetime(tape.known_at[-1]),
+        end=as_datetime(tape.known(slice(-1, None))[0]),
         capital=capital,
         costs=every[0],
         time=tape.time,
@@ -71,8 +71,7 @@ def trade(
         trades=trades,
         metrics=_measure(tape, capital, done.equity, trades),
         benchmarks={},
-        ruined_at=as_datetime(tape.known_at[ruined]) if ruined >= 0 else None,
-        held=held,
+        ruined_at=as_datetime(tape.known(slice(ruined, None))[0]) if ruined >= 0 else None,
         orders=_orders(tape, done),
         execution=execution,
         costs_of=dict(zip(tape.symbols, every, strict=True)),
@@ -92,22 +91,6 @@ def _measure(tape: Tape, capital: float, equity: Floats, trades: Trades) -> Metr
                    traded=traded, exposure=exposure)  # fmt: skip
 
 
-def value_held(tape: Tape, ledger: Ledger) -> Floats:
-    """What the positions are worth at each close, short ones below 0; those that end at a close are gone by then."""
-    held = np.zeros(len(tape))
-    for s in range(len(tape.symbols)):
-        own = ledger.symbol == s
-        entry, leave = ledger.entry_bar[own], ledger.exit_bar[own]
-        units = np.zeros(len(tape))
-        edges = np.column_stack([entry, leave]).ravel()
-        spans = np.diff(edges, prepend=0, append=len(tape))
-        amounts = np.zeros(len(spans))
-        amounts[1::2] = (ledger.side * ledger.quantity)[own]
-        units[:] = np.repeat(amounts, spans)
-        held += units * tape.column(tape.close, s)
-    return held
-
-
 def trades_of(tape: Tape, ledger: Ledger, costs: Sequence[Costs]) -> Trades:
     """The ledger with times and money filled in."""
     entry, leave, side, quantity, s = ledger.entry_bar, ledger.exit_bar, ledger.side, ledger.quantity, ledger.symbol
@@ -120,7 +103,7 @@ def trades_of(tape: Tape, ledger: Ledger, costs: Sequence[Costs]) -> Trades:
     return Trades(
         side=side,
         entry_time=tape.time[entry],
-        exit_time=np.where(at_open, tape.time[leave], tape.known_at[leave]),
+        exit_time=np.where(at_open, tape.time[leave], tape.known(leave)),
         entry_bar=entry,
         exit_bar=leave,
         bars_held=bars_held,
@@ -152,8 +135,9 @@ def _excursions(tape: Tape, ledger: Ledger, held: Floats) -> tuple[Floats, Float
             continue
         high, low = (own.high, own.low) if tape.rows is None else (tape.high[:, s], tape.low[:, s])
         spans = np.stack([ledger.entry_bar[mine], ledger.entry_bar[mine] + held[mine]], axis=1).ravel()
-        highest[mine] = np.maximum.reduceat(np.append(high, 0.0), spans)[::2]
-        lowest[mine] = np.minimum.reduceat(np.append(low, np.inf), spans)[::2]
+        if spans[-1] == len(high):
+            spans = spans[:-1]
+        highest[mine], lowest[mine] = np.maximum.reduceat(high, spans)[::2], np.minimum.reduceat(low, spans)[::2]
     side, fill = ledger.side, ledger.entry_fill
     best, worst = np.where(side > 0, highest, lowest), np.where(side > 0, lowest, highest)
     return np.maximum(side * (best / fill - 1), 0.0), np.maximum(side * (1 - worst / fill), 0.0)

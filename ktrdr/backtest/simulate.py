@@ -155,7 +155,7 @@ def simulate(
         jitted = (alone and "numba" in sys.modules) or n * symbols >= (COMPILE_FROM if alone else COMPILE_ALL_FROM)
     start, book = (0, _empty(capital, symbols)) if resume is None else (resume.done, resume.book)
     most = int(np.count_nonzero(targets[1:] != targets[:-1])) + symbols
-    equity, trades, orders = np.zeros(n), np.zeros(most * PER_TRADE), np.zeros(most * PER_ORDER)
+    equity, trades, orders = np.empty(n), np.zeros(most * PER_TRADE), np.zeros(most * PER_ORDER)
     if resume is not None:
         equity[:start] = resume.equity
         trades[: book.trades * PER_TRADE] = np.column_stack(resume.ledger).ravel()
@@ -163,7 +163,8 @@ def simulate(
 
     step: Callable[..., Book] = compiled(alone) if jitted else advance_alone if alone else advance
     market = _market(open, close, targets, terms, jitted)
-    charges, places = np.array(each, np.float64).ravel(), np.array(book.places)
+    charges: Any = np.array(each, np.float64).ravel()
+    places: Any = np.array(book.places)
     tables: tuple[Any, ...] = (equity, trades, orders)
     if not jitted:
         charges, places, tables = charges.tolist(), places.tolist(), tuple(table.tolist() for table in tables)
@@ -233,8 +234,7 @@ def _check(open: Floats, close: Floats, targets: Targets, rates: tuple[Rates, ..
         raise Invalid("stops need the highs and lows of the bars")
     if terms.rules.borrows and terms.years is None:
         raise Invalid("what borrowing costs needs the time of the bars")
-    lows = open if terms.low is None else terms.low
-    lowest = np.minimum(np.minimum(open, close), lows).reshape(len(close), -1).min(axis=0)
+    lowest = np.min([np.atleast_1d(prices.min(axis=0)) for prices in (open, close, terms.low) if prices is not None], axis=0)
     for least, own in zip(lowest.tolist(), rates, strict=True):
         if not least * (1 - own.slippage) - own.markup > 0:
             raise Invalid(

@@ -69,7 +69,11 @@ class Tape:
     @property
     def known_at(self) -> Times:
         """When the bars of each row are complete."""
-        known: Times = self.time + np.timedelta64(self.bars[0].timeframe.seconds, "s")
+        return self.known(slice(None))
+
+    def known(self, rows: slice | NDArray[np.int64]) -> Times:
+        """When the bars of some rows are complete."""
+        known: Times = self.time[rows] + np.timedelta64(self.bars[0].timeframe.seconds, "s")
         return known
 
     @property

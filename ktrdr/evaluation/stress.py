@@ -96,10 +96,11 @@ def delayed(targets: Targets, bars: int) -> Targets:
 
 
 def times(costs: Costs, fee: float, slippage: float) -> Costs:
-    """Costs with commission and spread, and slippage of both kinds, multiplied."""
+    """Costs with all charges, and slippage of both kinds, multiplied."""
     return Costs(
         commission=costs.commission * fee, spread=costs.spread * fee,
         slippage=costs.slippage * slippage, slippage_price=costs.slippage_price * slippage,
+        per_unit=costs.per_unit * fee, borrow=costs.borrow * fee,
     )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def slowly(case: Case) -> tuple[list[float], list[tuple[float, ...]]]:
         else np.broadcast_to(
             terms.weight.reshape(-1, 1) if terms.weight.size == 1 or len(case.bars) == 1 else terms.weight, columns["open"].shape
         )
-    )  # noqa: E501
+    )
     years = terms.years if terms.years is not None else np.zeros(len(tape))
     cash, ruined = CAPITAL, False
     units, fill, best, stop = ([0.0] * len(case.bars) for _ in range(4))
@@ -144,7 +144,7 @@ def slowly(case: Case) -> tuple[list[float], list[tuple[float, ...]]]:
                 lots = (lambda q: math.floor(q / rules.lot * (1 + 1e-12)) * rules.lot) if rules.lot else (lambda q: q)
                 quantity = lots(asked)
                 if quantity * each > room * (1 + 1e-9) and rules.unaffordable != "borrow":
-                    quantity = lots(room / each) if rules.unaffordable == "cut" and room > 0 else 0.0
+                    quantity = lots(room / each) if rules.unaffordable == "cut" and room > 1e-9 * now else 0.0
                 due[s] = False
                 if quantity > 0:
                     units[s], fill[s], best[s], entered[s] = wish[s] * quantity, price, price, t
