@@ -95,7 +95,7 @@ def ours(given: Work) -> Found:
 
 
 def vectorbt(given: Work) -> Found:
-    """Fixed units are its own target sizes. Its whole equity ignores the fee, so there it is told the units: the next two size by themselves."""
+    """Fixed units are its own target sizes. Its whole equity ignores the fee: there it is told the units, the others size themselves."""
     if given.units:
         size, kind = given.units * np.concatenate(([0.0], given.targets[:-1])), "targetamount"
     else:

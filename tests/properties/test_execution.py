@@ -84,7 +84,7 @@ def cases(draw: st.DrawFn, free: bool = False) -> Case:
     return Case(bars, targets, costs, draw(executions()))
 
 
-def slowly(case: Case) -> tuple[list[float], list[tuple[float, ...]]]:
+def slowly(case: Case) -> tuple[list[float], list[tuple[float, ...]]]:  # noqa: C901 - told in one piece
     """Equity at each close, and the trades as (symbol, bar in, bar out, units, price in, price out), by cash and units alone."""
     tape, rules = case.tape, case.execution
     columns = {name: np.asarray(getattr(tape, name)).reshape(len(tape), -1) for name in ("open", "high", "low", "close")}
