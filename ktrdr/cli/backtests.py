@@ -23,7 +23,7 @@ def tested(found: JSON) -> list[str]:
         ("Random entry", luck and f"{percent(luck['median_return_pct'], 2)} in the middle of {luck['draws']} draws; "
                                   f"the strategy beats {percent(luck['beaten'], 0)} of them"),
         ("Execution", execution(found.get("execution") or {})),
-        ("Orders", noted and f"{noted} not simply filled: " + ", ".join(f"{times} {what}" for what, times in orders.items())),
+        ("Orders", f"{noted} not simply filled: " + ", ".join(f"{times} {what}" for what, times in orders.items()) if noted else None),
     ]), *parts(found.get("breakdown") or {})]  # fmt: skip
 
 
