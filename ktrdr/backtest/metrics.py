@@ -76,6 +76,8 @@ class Metrics(BaseModel):
 def returns_of(equity: Floats) -> Floats:
     """Simple returns from close to close: equity[t] / equity[t-1] - 1; 0 where nothing changed, also after ruin."""
     change = np.diff(equity)
+    if equity.min() > 0:
+        return np.divide(change, equity[:-1], out=change)
     return np.divide(change, equity[:-1], out=change, where=change != 0)
 
 
