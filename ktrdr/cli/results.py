@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import Any
 
 from ktrdr.cli import scores
+from ktrdr.cli.backtests import tested
 from ktrdr.cli.explained import explanation
 from ktrdr.cli.output import block, duration, local_time, minute, number, percent, size, table_lines
 from ktrdr.errors import Problem
@@ -151,7 +152,7 @@ def backtest(operation: Operation) -> list[str]:
     period = f"{found['start_date']} to {found['end_date']}, bars of {found['provider']}"
     files = found["files"]
     return [
-        "", f"Backtest results, {found['symbol']} {found['timeframe']}, {period}:", *figures(found),
+        "", f"Backtest results, {found['symbol']} {found['timeframe']}, {period}:", *figures(found), *tested(found),
         *block([
             ("Equity", f"{number(found['initial_capital'], 2)} before, {number(found['final_equity'], 2)} after"),
             ("Costs", found["costs"]["sentence"]), ("Leak proof", proof_in_words(found.get("leak_proof"))),

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from ktrdr.backtest.costs import Costs
 from ktrdr.backtest.kernel import SIGNAL
 from ktrdr.backtest.result import Backtest
-from ktrdr.backtest.run import run_backtest
-from ktrdr.backtest.simulate import simulate
+from ktrdr.backtest.run import dealings, trade
 from ktrdr.evaluation.leaks import (
     Check,
     LeakProof,
@@ -71,9 +70,9 @@ class Pipeline:
         """The position wanted after each bar from `first` on."""
         return decide(self.predict(features)[first:], self.strategy, features.time[first:]).targets
 
-    def dealings(self, bars: Bars, targets: NDArray[np.int8]) -> Floats:
+    def dealings(self, bars: Bars, targets: NDArray[np.int8], history: Bars) -> Floats:
         """What was dealt on each bar by the strategy's own will: position entered and its price, position left and its price."""
-        ledger = simulate(bars.open, bars.close, targets, self.costs.rates, self.capital).ledger
+        ledger = dealings(bars, targets, self.costs, self.capital, execution=self.strategy.execution, history=history)
         left = ledger.reason == SIGNAL
         return dealt(len(bars), (ledger.entry_bar, ledger.side, ledger.entry_fill),
                      (ledger.exit_bar[left], ledger.side[left], ledger.exit_fill[left]))  # fmt: skip
@@ -146,7 +145,7 @@ def prove_strategy(
     features = pipeline.features(tape)
     first = int(np.searchsorted(base.time, as_time(dates[0])))
     targets = pipeline.targets(features, first)
-    result = run_backtest(base.rows(slice(first, None)), targets, costs, CAPITAL)
+    result = trade(base.rows(slice(first, None)), targets, costs, CAPITAL, execution=strategy.execution, history=[base])
     early = cuts_for(features.values, cuts, seed, earliest(tape, base.timeframe))
     late = _within(first, len(base), range(seed, seed + cuts))
     return LeakProof.of(
@@ -185,7 +184,7 @@ def _checks(
         return wanted[length]
 
     def dealings_of(part: Tape) -> Floats:
-        return pipeline.dealings(part[base].rows(slice(first, None)), targets_of(part))
+        return pipeline.dealings(part[base].rows(slice(first, None)), targets_of(part), part[base])
 
     idle, still = np.zeros(first, np.int8), np.zeros((first, len(DEALT)))
     whole = np.concatenate((idle, targets))

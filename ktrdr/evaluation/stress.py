@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ktrdr.backtest.costs import Costs
-from ktrdr.backtest.kernel import Ledger, Rates
+from ktrdr.backtest.kernel import Rates
 from ktrdr.backtest.metrics import elapsed_years, returns_of, sharpe_ratio
-from ktrdr.backtest.simulate import Simulation, Targets, simulate
+from ktrdr.backtest.simulate import Ledger, Simulation, Targets, simulate
 from ktrdr.errors import Invalid
 from ktrdr.market.bars import Bars
 
@@ -96,10 +96,11 @@ def delayed(targets: Targets, bars: int) -> Targets:
 
 
 def times(costs: Costs, fee: float, slippage: float) -> Costs:
-    """Costs with commission and spread, and slippage of both kinds, multiplied."""
+    """Costs with all charges, and slippage of both kinds, multiplied."""
     return Costs(
         commission=costs.commission * fee, spread=costs.spread * fee,
         slippage=costs.slippage * slippage, slippage_price=costs.slippage_price * slippage,
+        per_unit=costs.per_unit * fee, borrow=costs.borrow * fee,
     )  # fmt: skip
 
 

@@ -85,7 +85,10 @@ class ModelExplanation(Kind):
         book = own_rules(model, strategy.decisions) or taught_rules(distil(model, tape, learning(job)), strategy.content_hash)
         job.report(70, "Trading the bars")
         tested, features, decided = decisions(model, strategy, bars, dates)
-        result = run_backtest(tested, decided.targets, costs_of(strategy, symbol), self.initial_capital)
+        result = run_backtest(
+            tested, decided.targets, costs_of(strategy, symbol), self.initial_capital, execution=strategy.execution,
+            history=[bars[strategy.base_timeframe]],
+        )  # fmt: skip
         in_sample = overlaps(model, symbol, dates) and dates[0] < datetime.fromisoformat(model.training.split.test_start)
         report = report_of(book, model, strategy, bars, features, result, in_sample=in_sample)
         for warning in doubts(report, model):

@@ -16,6 +16,7 @@ from ktrdr.fuzzy.sets import FuzzySet
 from ktrdr.labels.base import Label, Task
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.strategy.context import ContextSeries
+from ktrdr.strategy.execution import Execution
 from ktrdr.strategy.mistakes import explain, several
 from ktrdr.strategy.rules import Parts, input_ids, mistakes
 from ktrdr.strategy.sections import (
@@ -111,6 +112,11 @@ class Strategy(Part):
         """Where it is tested by default."""
         given = self.backtest.date_range if self.backtest else None
         return _range(given.start, given.end) if given else (None, None)
+
+    @property
+    def execution(self) -> Execution:
+        """How its decisions become trades in a backtest."""
+        return (self.backtest and self.backtest.execution) or Execution()
 
     @property
     def label(self) -> Label:

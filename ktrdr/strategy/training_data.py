@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ktrdr.errors import Problem
+from ktrdr.strategy.execution import Execution
 from ktrdr.strategy.mistakes import nearest, several
 from ktrdr.strategy.sections import Date, Part, Symbol, TimeframeName, moment
 
@@ -104,4 +105,6 @@ def _in_order(start: str | None, end: str | None) -> None:
 class Backtest(Part):
     """Where a backtest looks by default."""
 
-    date_range: DateRange
+    date_range: DateRange = DateRange()
+    execution: Execution | None = None
+    """How decisions become trades; the usual way where there is none."""

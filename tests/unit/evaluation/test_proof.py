@@ -118,8 +118,8 @@ class KnowsTheMiddle(Pipeline):
 class SkipsTheCosts(Pipeline):
     """Deals at other prices when it sees less."""
 
-    def dealings(self, bars: Bars, targets: np.ndarray) -> np.ndarray:
-        return super().dealings(bars, targets) * (1 + 1e-6)
+    def dealings(self, bars: Bars, targets: np.ndarray, history: Bars) -> np.ndarray:
+        return super().dealings(bars, targets, history) * (1 + 1e-6)
 
 
 def proof_of(kind: type[Pipeline], strategy: Strategy, tape: Tape, first: int = 200) -> LeakProof:
