@@ -40,12 +40,11 @@ class Cell(BaseModel):
     trades: int
 
 
-class Stress(BaseModel):
-    """A backtest under worse and better conditions than assumed."""
+class Margins(BaseModel):
+    """What a backtest bears before nothing is left."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    cells: tuple[Cell, ...]
     break_even: float | None
     """Cost per side, as a share of the traded value, at which the strategy earns nothing; next to no cost at all."""
     assumed: float | None
@@ -55,6 +54,12 @@ class Stress(BaseModel):
     kept_with_delay: float | None
     """Share of the Sharpe ratio that is left when every fill comes one bar later."""
     undefined: dict[str, str]
+
+
+class Stress(Margins):
+    """A backtest under worse and better conditions than assumed."""
+
+    cells: tuple[Cell, ...]
 
     def cell(self, fee: float, slippage: float, delay: int) -> Cell:
         """The backtest under these conditions."""
@@ -68,14 +73,19 @@ def stress(
     """Backtest the same decisions at every combination of higher fees, more slippage and later fills."""
     if min((*fees, *slippages), default=0) < 0 or min(delays, default=0) < 0:
         raise Invalid("fees and slippages are multiplied by 0 or more, and no fill comes before the next open")
-    undefined: dict[str, str] = {}
     cells = tuple(
         _cell(bars, delayed(targets, delay), times(costs, fee, slippage), capital, (fee, slippage, delay))
         for fee, slippage, delay in product(fees, slippages, delays)
     )
+    return Stress(cells=cells, **margins(bars, targets, costs, capital).model_dump())
+
+
+def margins(bars: Bars, targets: Targets, costs: Costs, capital: float) -> Margins:
+    """The cost that nothing survives beside the one assumed, and what one more bar of delay leaves."""
+    undefined: dict[str, str] = {}
     plain = simulate(bars.open, bars.close, targets, Rates(0.0, 0.0, 0.0), capital)
-    level = break_even(plain)
-    assumed = _assumed(simulate(bars.open, bars.close, targets, costs.rates, capital), costs)
+    usual, later = (simulate(bars.open, bars.close, delayed(targets, delay), costs.rates, capital) for delay in (0, 1))
+    level, assumed = break_even(plain), _assumed(usual, costs)
     if level is None:
         undefined["break_even"] = "it earns nothing even without costs" if len(plain.ledger.side) else "no trades"
     if assumed is None:
@@ -83,11 +93,11 @@ def stress(
     margin = level / assumed if level is not None and assumed else None
     if margin is None:
         undefined["margin"] = undefined.get("break_even") or undefined.get("assumed") or "no costs were assumed"
-    usual, later = (_cell(bars, delayed(targets, delay), costs, capital, (1.0, 1.0, delay)).sharpe_ratio for delay in (0, 1))
-    kept = later / usual if usual is not None and later is not None and usual > 0 else None
+    ratio, delayed_ratio = (sharpe_ratio(returns_of(done.equity), 1.0)[0] for done in (usual, later))
+    kept = delayed_ratio / ratio if ratio is not None and delayed_ratio is not None and ratio > 0 else None
     if kept is None:
         undefined["kept_with_delay"] = "no Sharpe ratio above 0 to keep"
-    return Stress(cells=cells, break_even=level, assumed=assumed, margin=margin, kept_with_delay=kept, undefined=undefined)
+    return Margins(break_even=level, assumed=assumed, margin=margin, kept_with_delay=kept, undefined=undefined)
 
 
 def delayed(targets: Targets, bars: int) -> Targets:
