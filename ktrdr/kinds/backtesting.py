@@ -17,8 +17,10 @@ from ktrdr.backtest.simulate import Simulation
 from ktrdr.errors import NoData
 from ktrdr.evaluation.proof import prove_backtest, trained
 from ktrdr.evaluation.sharpe import psr, sample_of
+from ktrdr.evaluation.trials import weekly
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.kinds.given import Range, Saver, given_range, given_strategy, require_bars, warn_of_bars, written
+from ktrdr.kinds.given import Range, Saver, given_range, given_strategy, require_bars, unscored_trial, warn_of_bars, written
+from ktrdr.kinds.scrutiny import Tested, intervals_of, promotion_of, scrutinized
 from ktrdr.market.bars import Bars, as_time
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.model import Model
@@ -32,13 +34,15 @@ from ktrdr.strategy.spec import Strategy
 JSON = dict[str, Any]
 PREPARED = 10.0
 """Where the bar stands when the simulation begins."""
+SCRUTINY_FROM = 40.0
+"""Where it stands when the simulation has ended, if scrutiny follows."""
 
 
 @KINDS.add
 class Backtesting(Kind):
     """Backtest a trained strategy on past bars."""
 
-    profile: ClassVar[Profile] = "torch"  # it loads no torch, but takes a core for itself as trainings do
+    profile: ClassVar[Profile] = "torch"  # without scrutiny it loads no torch, but takes a core for itself as trainings do
 
     strategy_name: str | None = None
     strategy: str | None = None
@@ -56,6 +60,8 @@ class Backtesting(Kind):
     """Share of the price per side, instead of the usual one."""
     model_path: str | None = None
     """The model's folder; else the newest model of this very strategy."""
+    scrutiny: bool = False
+    """Whether to go on with a grid of costs and delays, walk-forward and neighbouring strategies."""
     time_limit_minutes: float | None = Field(None, gt=0)
     """Longest time an attempt may take."""
 
@@ -109,13 +115,20 @@ class Backtesting(Kind):
             job.warn(f"the leak proof failed: {proof.sentence()}")
         files = write_report(workspace.settings.folder("reports") / job.operation_id, result)
         record_trial(job, strategy, result)
+        whole = Tested(strategy, model, bars, tested, decided.targets, costs, result, dates)
+        verdict = promotion_of(workspace, whole, proof, in_sample=in_sample)
+        further = {"scrutiny": scrutinized(job, whole, (SCRUTINY_FROM, 100.0))} if self.scrutiny else {}
         job.report(100, f"{len(tested):,}/{len(tested):,} bars", items=(len(tested), len(tested)))
         return {
             "strategy_name": strategy.name, "content_hash": strategy.content_hash, "model_path": self.model_path,
             "start_date": written(dates[0]), "end_date": written(dates[1]), "provider": tested.provider, "in_sample": in_sample,
-            **result.to_json(), "sharpe_probability": sharpe_probability(result),
-            "leak_proof": proof.model_dump(mode="json"), "files": files,
+            **result.to_json(), "sharpe_probability": sharpe_probability(result), "intervals": intervals_of(whole),
+            "leak_proof": proof.model_dump(mode="json"), "promotion": verdict.model_dump(mode="json"), **further, "files": files,
         }  # fmt: skip
+
+    def unscored(self) -> list[JSON]:
+        """One trial on the dates tested."""
+        return [unscored_trial("backtest", self.strategy, self.symbol, self.timeframe, (self.start_date, self.end_date))]
 
     def _costs(self, strategy: Strategy, symbol: str) -> Costs:
         """The flags before the strategy, the strategy before the usual costs of the asset class."""
@@ -129,7 +142,7 @@ class Backtesting(Kind):
         saver = Saver(job, workspace)
 
         def on_chunk(done: int, total: int) -> None:
-            share = PREPARED + (100 - PREPARED) * done / total
+            share = PREPARED + ((SCRUTINY_FROM if self.scrutiny else 100.0) - PREPARED) * done / total
             job.report(share, f"{done:,}/{total:,} bars", items=(done, total), bar=str(tested.time[done - 1]))
 
         def on_state(state: Simulation) -> None:
@@ -203,9 +216,10 @@ def write_report(folder: Path, result: Backtest) -> dict[str, str]:
 
 def record_trial(job: Job, strategy: Strategy, result: Backtest) -> None:
     """A backtest is a trial, whatever it shows."""
-    sample = sample_of(result.returns)
+    sample, curve = sample_of(result.returns), weekly(result.returns, result.time[1:])
     job.write(
         "append_trial", "tested", kind="backtest", symbol=result.symbol, timeframe=result.timeframe, start=result.start.isoformat(),
         end=result.end.isoformat(), content_hash=strategy.content_hash, score=sample.sharpe if sample else None,
         reason=None if sample else result.metrics.undefined.get("sharpe_ratio", "the Sharpe ratio is not defined"),
+        curve=curve.model_dump() if curve else None,
     )  # fmt: skip

@@ -86,6 +86,15 @@ def require_bars(workspace: Workspace, symbol: str, timeframe: Timeframe, dates:
     return series
 
 
+def unscored_trial(kind: str, text: str | None, symbol: str | None, timeframe: str | None, dates: tuple[str | None, str | None]) -> JSON:
+    """What the trial ledger keeps of a candidate that was begun and ended without a score; its kind has been prepared."""
+    start, end = given_range(*dates, (None, None), f"a {kind}")
+    return {
+        "kind": kind, "symbol": symbol, "timeframe": timeframe, "start": start.isoformat(), "end": end.isoformat(),
+        "content_hash": load_strategy(text or "", "the given strategy").strategy.content_hash, "score": None,
+    }  # fmt: skip
+
+
 def read_bars(workspace: Workspace, strategy: Strategy, end: datetime) -> dict[str, dict[Timeframe, Bars]]:
     """All bars of a strategy's symbols and timeframes before `end`; the older ones serve as warm-up."""
     return {symbol: {tf: workspace.bars.read(symbol, tf, None, end) for tf in strategy.timeframes} for symbol in strategy.symbols}

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ktrdr import telemetry
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.kinds.given import Saver, given_range, given_strategy, read_bars, require_bars, warn_of_bars, written
+from ktrdr.kinds.given import Saver, given_range, given_strategy, read_bars, require_bars, unscored_trial, warn_of_bars, written
 from ktrdr.models.model import Model
 from ktrdr.operations.job import Drained, Job
 from ktrdr.operations.model import Needs
@@ -106,6 +106,11 @@ class Training(Kind):
         job.report(100, "Model saved", **course.shown(model.training.epochs_run))
         analytics = {"analytics": detailed_analytics(model, samples)} if self.detailed_analytics else {}
         return result_of(model, saved) | analytics
+
+    def unscored(self) -> list[JSON]:
+        """One trial per symbol."""
+        timeframe, dates = (self.timeframes or ("",))[0], (self.start_date, self.end_date)
+        return [unscored_trial("training", self.strategy, symbol, timeframe, dates) for symbol in self.symbols or ()]
 
     def _resumed(self, job: Job, workspace: Workspace) -> FitState | None:
         if job.resumed is None:

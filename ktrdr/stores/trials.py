@@ -139,6 +139,11 @@ class TrialLedger:
             found: int = connection.execute(f"SELECT COUNT(*) FROM trials WHERE {OVERLAPS}", _span(symbol, start, end)).fetchone()[0]  # noqa: S608
         return found
 
+    def knows(self, operation_id: str) -> bool:
+        """Whether an operation has left a trial."""
+        with self._database.read() as connection:
+            return connection.execute("SELECT 1 FROM trials WHERE operation_id = ?", (operation_id,)).fetchone() is not None
+
     def tally(self, symbol: str, start: datetime | None = None, end: datetime | None = None) -> TrialCount:
         """How many trials `count` counts, how many independent ones they amount to, and whether the ledger can be believed."""
         span = _span(symbol, start, end)
