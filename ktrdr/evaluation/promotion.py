@@ -115,7 +115,7 @@ def measured(
             p_values[name] = superior_predictive_ability(own[:, None], other, seed).p_value
         except Invalid as error:
             p_values[name], undefined[name] = None, error.message
-    p_values["random_entries"] = chance_of_timing(bars, targets)
+    p_values["random_entries"] = chance_of_timing(bars, targets, seed)
     if p_values["random_entries"] is None:
         undefined["random_entries"] = "no position was ever held"
     return Measured(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ktrdr.backtest.costs import Costs
 from ktrdr.backtest.metrics import returns_of
 from ktrdr.backtest.simulate import Targets, simulate
+from ktrdr.evaluation.resampling import AT_ONCE, DRAWS
 from ktrdr.market.bars import Bars
 
 Floats = NDArray[np.float64]
@@ -46,16 +47,24 @@ def volatility_targeted(bars: Bars, bars_per_year: float) -> Floats:
     return held
 
 
-def chance_of_timing(bars: Bars, targets: Targets) -> float | None:
-    """Share of random entries that would have earned at least as much, with the same trades at other times.
+def chance_of_timing(bars: Bars, targets: Targets, seed: int, draws: int = DRAWS) -> float | None:
+    """Probability that random entries earn at least as much as the positions held, costs being the same for all.
 
-    Random entries that keep number, side and holding time of every position: the positions shifted along the bars, ends
-    joined, by every possible number of bars. Costs are the same for all. None where no position was ever held.
+    Random entries keep number, side and holding time of every position and every pause between two; their order is drawn.
+    None where no position was ever held.
     """
     moves = bars.open[2:] / bars.open[1:-1] - 1
-    held = targets[: len(moves)].astype(np.float64)
+    held = targets[: len(moves)]
     if not held.any():
         return None
-    earned = np.fft.irfft(np.fft.rfft(moves) * np.conj(np.fft.rfft(held)), len(moves))
-    near = 1e-9 * float(np.abs(moves).sum())
-    return float(np.mean(earned >= earned[0] - near))
+    height = np.concatenate(([0.0], np.cumsum(moves)))
+    first = np.flatnonzero(np.diff(held, prepend=held[0] + 1))
+    length, side = np.diff(np.append(first, len(held))), held[first].astype(np.float64)
+    own = float((side * (height[first + length] - height[first])).sum())
+    near, ahead, random = 1e-9 * float(np.abs(moves).sum()), 0, np.random.default_rng(seed)
+    for done in range(0, draws, most := max(1, AT_ONCE // len(length))):
+        order = random.random((min(most, draws - done), len(length))).argsort(axis=1)
+        end = length[order].cumsum(axis=1)
+        earned = (side[order] * (height[end] - height[end - length[order]])).sum(axis=1)
+        ahead += int(np.count_nonzero(earned >= own - near))
+    return (1 + ahead) / (1 + draws)
