@@ -5,7 +5,8 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import Any
 
-from ktrdr.cli.output import number, percent
+from ktrdr.cli.output import block, minute, number, percent, table_lines
+from ktrdr.cli.session import Session
 
 JSON = dict[str, Any]
 WIDTH = 80
@@ -85,3 +86,30 @@ def _walk(found: JSON) -> str:
     steps = ", ".join(f"{percent(step['outside'])} a year" if step["outside"] is not None else "undefined" for step in found["steps"])
     kept = f"{found['efficiency']:.2f} of what it earned inside" if found["efficiency"] is not None else f"no efficiency: {found['reason']}"
     return f"Walk-forward, {name}: {steps}; {kept}"
+
+
+def show_campaign(session: Session, symbol: str | None) -> None:
+    """What was tried on a symbol, or on each, and what luck alone makes of so many tries."""
+    found = session.get("/trials/campaigns", {"symbol": symbol} if symbol else None)["data"]
+    lines = [line for each in found for line in (*_tried(each), "")][:-1]
+    session.output.answer(found, lines or ["Nothing was tried yet"])
+
+
+def _tried(found: JSON) -> list[str]:
+    trials = found["trials"]
+    n, broken = trials["n"], trials["broken_at"]
+    span = f"{found['start'][:10]} to {found['end'][:10]}, {found['years']:.1f} years"
+    rows = [
+        (each["campaign"] or "started by hand", str(each["trials"]), str(each["strategies"]), minute(each["first"]))
+        for each in found["campaigns"]
+    ]
+    return [
+        f"{trials['symbol']}: {n:,} {'trial' if n == 1 else 'trials'}, about {trials['effective_n']:.0f} independent ({span})",
+        *block([
+            ("By kind", ", ".join(f"{count:,} {kind}" for kind, count in trials["kinds"].items())),
+            ("Luck", f"the best of them without skill shows a yearly Sharpe ratio of {found['noise_bar']:.2f}"),
+            ("Asks for", f"{found['needed_years']:.1f} years tested, else luck may show a Sharpe ratio of 1"),
+            ("Ledger", "as it was written" if broken is None else f"trial {broken} is not as it was written"),
+        ]),
+        *table_lines(("CAMPAIGN", "TRIALS", "STRATEGIES", "SINCE (UTC)"), rows, WIDTH),
+    ]  # fmt: skip

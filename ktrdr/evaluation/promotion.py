@@ -127,13 +127,15 @@ def measured(
 
 def promotion(found: Measured, trials: TrialCount) -> Promotion:
     """The verdict on what was measured, given how much was tried on the same history."""
+    if found.sample is not None and not math.isfinite(found.sample.sharpe):
+        found = found.model_copy(update={"sample": None, "undefined": {**found.undefined, "sample": "its Sharpe ratio is not a number"}})
     checks = tuple(_checks(found, trials))
     yearly, sample = math.sqrt(found.bars_per_year), found.sample
     return Promotion(
         promoted=all(check.passed for check in checks),
         checks=checks,
         trials=trials,
-        noise_bar=expected_max_sharpe(trials.n, 1 / (sample.periods - 1)) * yearly if sample else None,
+        noise_bar=expected_max_sharpe(max(trials.n, 1), 1 / (sample.periods - 1)) * yearly if sample else None,
         sharpe_ratio=sample.sharpe * yearly if sample else None,
         effective_probability=_deflated(sample, max(trials.effective_n, 1.0)),
     )
@@ -144,7 +146,7 @@ def _checks(found: Measured, trials: TrialCount) -> Iterator[Requirement]:
     where = "on bars that its training has read" if found.in_sample else "on bars that its training has not read"
     yield Requirement(name="out_of_sample", passed=not found.in_sample, value=None, threshold=None, sentence=f"tested {where}")
     yield _ledger(trials)
-    needed = min_btl(trials.n, SHARPE)
+    needed = min_btl(max(trials.n, 1), SHARPE)
     yield Requirement.of(
         "track_length", found.years, needed,
         f"{found.years:.1f} years tested; {_times(trials.n)} ask for {needed:.1f}, else luck alone may show a Sharpe ratio of {SHARPE:g}",
@@ -173,7 +175,7 @@ def _luck(found: Measured, trials: TrialCount) -> Requirement:
         said = f"no probability that it is more than luck: {found.undefined.get('sample', 'it is not defined')}"
     else:
         yearly = math.sqrt(found.bars_per_year)
-        bar = expected_max_sharpe(trials.n, 1 / (sample.periods - 1)) * yearly
+        bar = expected_max_sharpe(max(trials.n, 1), 1 / (sample.periods - 1)) * yearly
         said = (
             f"Sharpe ratio {sample.sharpe * yearly:.2f}, luck alone gives the best of {_times(trials.n)} {bar:.2f}; "
             f"probability {probability:.1%} that it is more than luck"
