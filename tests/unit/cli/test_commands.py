@@ -46,6 +46,7 @@ TRAINED: JSON = {
     "baselines": {"majority_class": "HOLD", "majority_accuracy": 0.4983, "majority_loss": 1.0412, "shuffled_accuracy": 0.38},
     "model_info": {"parameters_count": 323},
 }  # fmt: skip
+TALLIED = {"symbol": "EURUSD", "n": 66, "effective_n": 41.2, "kinds": {"search": 64, "training": 1, "backtest": 1}, "broken_at": None}
 TESTED: JSON = {
     "strategy_name": "momentum", "symbol": "EURUSD", "timeframe": "1h", "start_date": "2017-01-01", "end_date": "2018-01-01",
     "provider": "sample", "in_sample": False, "warnings": [], "initial_capital": 100_000.0, "final_equity": 103_210.5,
@@ -60,7 +61,7 @@ TESTED: JSON = {
     },
     "promotion": {
         "promoted": False, "noise_bar": 2.41, "sharpe_ratio": 0.8412, "effective_probability": 0.11,
-        "trials": {"symbol": "EURUSD", "n": 66, "effective_n": 41.2, "kinds": {"search": 64, "training": 1, "backtest": 1}, "broken_at": None},
+        "trials": TALLIED,
         "checks": [
             {"name": "leak_proof", "passed": True, "value": None, "threshold": None, "sentence": "nothing knows the future"},
             {"name": "track_length", "passed": False, "value": 1.0, "threshold": 5.65, "sentence":
@@ -75,8 +76,10 @@ TESTED: JSON = {
         "fragility": {"reason": None, "profitable": 0.7143, "neighbours": [None] * 28,
                       "worst": {"place": "fuzzy_sets.rsi.low[2]", "share": -0.1, "figure": -0.021}},
         "walk_forward": {
-            "anchored": {"anchored": True, "efficiency": 0.42, "reason": None, "steps": [{"outside": 0.031}, {"outside": -0.004}, {"outside": None}]},
-            "rolling": {"anchored": False, "efficiency": None, "reason": "no fold earned anything in sample", "steps": [{"outside": -0.01}]},
+            "anchored": {"anchored": True, "efficiency": 0.42, "reason": None, "steps": [
+                {"outside": each} for each in (0.031, -0.004, None)
+            ]},
+            "rolling": {"anchored": False, "efficiency": None, "reason": "no fold earned anything", "steps": [{"outside": -0.01}]},
         },
     },
 }  # fmt: skip
@@ -556,7 +559,7 @@ def test_the_features_of_a_strategy(api: Api, capsys: pytest.CaptureFixture[str]
 
 CAMPAIGN = {
     "start": "2007-01-01T00:00:00Z", "end": "2018-12-31T00:00:00Z", "years": 12.0, "noise_bar": 0.694, "needed_years": 5.65,
-    "trials": {"symbol": "EURUSD", "n": 66, "effective_n": 41.2, "kinds": {"search": 64, "training": 1, "backtest": 1}, "broken_at": None},
+    "trials": TALLIED,
     "campaigns": [
         {"campaign": CYCLE, "trials": 65, "strategies": 64, "first": "2026-11-21T09:30:00Z", "last": "2026-11-21T09:31:00Z"},
         {"campaign": None, "trials": 1, "strategies": 1, "first": "2026-11-20T09:30:00Z", "last": "2026-11-20T09:30:00Z"},
