@@ -82,7 +82,7 @@ def block_length(returns: Floats) -> int:
     if spectrum == 0:
         return 1
     length = (float((lag * weighted).sum()) / spectrum) ** 2 * count
-    return max(1, round(min(length ** (1 / 3), math.ceil(min(3 * math.sqrt(count), count / 3)))))
+    return max(1, round(min(float(np.cbrt(length)), math.ceil(min(3 * math.sqrt(count), count / 3)))))
 
 
 def resamples(count: int, block: int, draws: int, seed: int) -> Iterator[Rows]:

@@ -109,7 +109,7 @@ def weekly(returns: Floats, time: Times) -> Curve | None:
     first = np.flatnonzero(np.diff(week, prepend=week[0] - 1))
     whole = np.zeros(int(week[-1] - week[0]) + 1)
     whole[week[first] - week[0]] = np.multiply.reduceat(1 + returns, first) - 1
-    return Curve(first=int(week[0]), returns=tuple(np.float32(whole).tolist()))
+    return Curve(first=int(week[0]), returns=tuple(whole.astype(np.float32).tolist()))
 
 
 class TrialCount(BaseModel):
