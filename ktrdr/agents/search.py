@@ -20,6 +20,7 @@ from ktrdr.backtest.costs import default_costs
 from ktrdr.backtest.run import run_backtest
 from ktrdr.errors import Invalid, NoData
 from ktrdr.evaluation.sharpe import Sample, sample_of
+from ktrdr.evaluation.trials import weekly
 from ktrdr.market.bars import Bars, as_datetime, as_time
 from ktrdr.market.sessions import asset_class
 from ktrdr.models.model import Model
@@ -189,6 +190,7 @@ def _scored(genome: Genome, strategy: Strategy, model: Model, tried: Tried, grou
     measured = {
         "start": as_datetime(scored.time[0]), "sharpe_ratio": metrics.sharpe_ratio, "sharpe_per_bar": sample.sharpe if sample else None,
         "total_trades": metrics.total_trades, "accuracy": inputs["accuracy"], "reason": metrics.undefined.get("sharpe_ratio"),
+        "curve": weekly(result.returns, result.time[1:]),
     }  # fmt: skip
     stages = informed + (informed and tradable)
     return Candidate(genome, strategy, tried.model_copy(update=measured), sample, stages)

@@ -161,9 +161,9 @@ def _orders(tape: Tape, done: Simulation) -> tuple[Order, ...]:
     )
 
 
-def dealings(
+def simulated(
     bars: Bars, targets: Targets, costs: Costs, capital: float, *, execution: Execution = EVERYTHING, history: Bars | None = None
-) -> Ledger:
-    """What was dealt, and no figures."""
+) -> Simulation:
+    """The simulation of one symbol, and no figures."""
     terms = terms_of(execution, Tape.of(bars), (costs,), None if history is None else (history,))
-    return simulate(bars.open, bars.close, targets, costs.rates, capital, terms=terms).ledger
+    return simulate(bars.open, bars.close, targets, costs.rates, capital, terms=terms)

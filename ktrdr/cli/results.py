@@ -10,6 +10,7 @@ from ktrdr.cli import scores
 from ktrdr.cli.backtests import tested
 from ktrdr.cli.explained import explanation
 from ktrdr.cli.output import block, duration, local_time, minute, number, percent, size, table_lines
+from ktrdr.cli.verdict import interval_lines, promotion_lines, scrutiny_lines
 from ktrdr.errors import Problem
 from ktrdr.operations.model import Happening, Operation
 
@@ -152,12 +153,14 @@ def backtest(operation: Operation) -> list[str]:
     period = f"{found['start_date']} to {found['end_date']}, bars of {found['provider']}"
     files = found["files"]
     return [
-        "", f"Backtest results, {found['symbol']} {found['timeframe']}, {period}:", *figures(found), *tested(found),
+        "", f"Backtest results, {found['symbol']} {found['timeframe']}, {period}:",
+        *figures(found), *interval_lines(found.get("intervals")), *tested(found),
         *block([
             ("Equity", f"{number(found['initial_capital'], 2)} before, {number(found['final_equity'], 2)} after"),
             ("Costs", found["costs"]["sentence"]), ("Leak proof", proof_in_words(found.get("leak_proof"))),
             *((f"{kind.capitalize()} file", path) for kind, path in files.items()),
         ]),
+        *scrutiny_lines(found.get("scrutiny")), *promotion_lines(found.get("promotion")),
         *(f"  Warning: {warning}" for warning in operation.warnings),
     ]  # fmt: skip
 
@@ -234,10 +237,16 @@ def research(operation: Operation) -> list[str]:
     lines += [f"Costs {found['costs']}"] if found["costs"] else []
     lines += ["", *gate_lines(found["gates"]), ""]
     if found["backtest"]:
-        lines += ["Backtest, on bars that the design has not seen:", *figures(found["backtest"])]
+        lines += [
+            "Backtest, on bars that the design has not seen:",
+            *figures(found["backtest"]),
+            *interval_lines(found["backtest"].get("intervals")),
+        ]
+        lines += scrutiny_lines(found["backtest"].get("scrutiny"))
     else:
         lines += [f"Backtest: none, {found['backtest_reason']}"]
     lines += ["", *luck(found["trials"]), *assessed(found["assessment"]), *(f"Note: {note}" for note in found["notes"])]
+    lines += ["", *promotion_lines(found.get("promotion"))]
     lines += ["", f"Verdict: {found['verdict']} ({found['verdict_reason']})", *spent(found.get("spent")), ""]
     lines += [f"  {kind + ':':<12} {path}" for kind, path in found["files"].items()]
     return [*lines, *(f"  Next:        {command}" for command in found["next"])]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ktrdr.backtest.costs import Costs
 from ktrdr.backtest.kernel import SIGNAL
 from ktrdr.backtest.result import Backtest
-from ktrdr.backtest.run import dealings, trade
+from ktrdr.backtest.run import simulated, trade
 from ktrdr.evaluation.leaks import (
     Check,
     LeakProof,
@@ -72,7 +72,7 @@ class Pipeline:
 
     def dealings(self, bars: Bars, targets: NDArray[np.int8], history: Bars) -> Floats:
         """What was dealt on each bar by the strategy's own will: position entered and its price, position left and its price."""
-        ledger = dealings(bars, targets, self.costs, self.capital, execution=self.strategy.execution, history=history)
+        ledger = simulated(bars, targets, self.costs, self.capital, execution=self.strategy.execution, history=history).ledger
         left = ledger.reason == SIGNAL
         return dealt(len(bars), (ledger.entry_bar, ledger.side, ledger.entry_fill),
                      (ledger.exit_bar[left], ledger.side[left], ledger.exit_fill[left]))  # fmt: skip

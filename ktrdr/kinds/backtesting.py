@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -23,9 +23,21 @@ from ktrdr.errors import Invalid, NoData
 from ktrdr.evaluation.leaks import LeakProof
 from ktrdr.evaluation.proof import prove_backtest, trained
 from ktrdr.evaluation.sharpe import psr, sample_of
+from ktrdr.evaluation.trials import weekly
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
 from ktrdr.kinds.explained import explain_trades
-from ktrdr.kinds.given import Range, Saver, given_range, given_strategy, read_tape, require_tape, warn_of_bars, written
+from ktrdr.kinds.given import (
+    Range,
+    Saver,
+    given_range,
+    given_strategy,
+    read_tape,
+    require_tape,
+    unscored_trial,
+    warn_of_bars,
+    written,
+)  # fmt: skip
+from ktrdr.kinds.scrutiny import Leg, Tested, intervals_of, promotion_of, scrutinized
 from ktrdr.market.bars import Bars, as_time
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.models.model import Model
@@ -39,13 +51,15 @@ from ktrdr.strategy.spec import Strategy
 JSON = dict[str, Any]
 PREPARED = 10.0
 """Where the bar stands when the simulation begins."""
+SCRUTINY_FROM = 40.0
+"""Where it stands when the simulation has ended, if scrutiny follows."""
 
 
 @KINDS.add
 class Backtesting(Kind):
     """Backtest a trained strategy on past bars."""
 
-    profile: ClassVar[Profile] = "torch"  # it loads no torch, but takes a core for itself as trainings do
+    profile: ClassVar[Profile] = "torch"  # without scrutiny it loads no torch, but takes a core for itself as trainings do
 
     strategy_name: str | None = None
     strategy: str | None = None
@@ -64,6 +78,8 @@ class Backtesting(Kind):
     """Share of the price per side, instead of the usual one."""
     model_path: str | None = None
     """The model's folder; else the newest model of this very strategy."""
+    scrutiny: bool = False
+    """Whether to go on with a grid of costs and delays, walk-forward and neighbouring strategies."""
     time_limit_minutes: float | None = Field(None, gt=0)
     """Longest time an attempt may take."""
 
@@ -128,14 +144,26 @@ class Backtesting(Kind):
             files |= explain_trades(folder, model, strategy, one.bars, one.features, result, in_sample=in_sample)
         record_trial(job, strategy, result)
         count, provider = len(result.time), ", ".join(dict.fromkeys(leg.tested.provider for leg in legs))
+        believed = self._believed(job, workspace, Tested(strategy, model, tuple(legs), result, dates), proof, in_sample=in_sample)
         job.report(100, f"{count:,}/{count:,} bars", items=(count, count))
         return {
             "strategy_name": strategy.name, "content_hash": strategy.content_hash, "model_path": self.model_path,
             "start_date": written(dates[0]), "end_date": written(dates[1]), "provider": provider, "in_sample": in_sample,
             "trained_on": {"symbols": list(model.training.symbols), "start": model.training.start, "end": model.training.end},
-            **result.to_json(), "sharpe_probability": sharpe_probability(result),
-            "leak_proof": proof.model_dump(mode="json"), "files": files,
+            **result.to_json(), "sharpe_probability": sharpe_probability(result), "leak_proof": proof.model_dump(mode="json"), **believed,
+            "files": files,
         }  # fmt: skip
+
+    def _believed(self, job: Job, workspace: Workspace, whole: Tested, proof: LeakProof, *, in_sample: bool) -> JSON:
+        """Between which values the figures lie, the verdict, and what becomes of it all when something is a little different."""
+        verdict = promotion_of(workspace, whole, proof, in_sample=in_sample)
+        further = {"scrutiny": scrutinized(job, whole, (SCRUTINY_FROM, 100.0))} if self.scrutiny else {}
+        return {"intervals": intervals_of(whole), "promotion": verdict.model_dump(mode="json"), **further}
+
+    def unscored(self) -> list[JSON]:
+        """One trial on the dates tested for each symbol."""
+        dates = (self.start_date, self.end_date)
+        return [unscored_trial("backtest", self.strategy, symbol, self.timeframe, dates) for symbol in several(self.symbol or "")]
 
     def _simulate(self, job: Job, workspace: Workspace, strategy: Strategy, legs: list[Leg]) -> Backtest:
         """Run the simulation with progress and checkpoints."""
@@ -143,7 +171,7 @@ class Backtesting(Kind):
         time = Tape.of([leg.tested for leg in legs]).time
 
         def on_chunk(done: int, total: int) -> None:
-            share = PREPARED + (100 - PREPARED) * done / total
+            share = PREPARED + ((SCRUTINY_FROM if self.scrutiny else 100.0) - PREPARED) * done / total
             job.report(share, f"{done:,}/{total:,} bars", items=(done, total), bar=str(time[done - 1]))
 
         def on_state(state: Simulation) -> None:
@@ -163,18 +191,6 @@ class Backtesting(Kind):
         except Drained:
             saver.flush()
             raise
-
-
-@dataclass(frozen=True, eq=False)
-class Leg:
-    """What is known of one symbol before the simulation."""
-
-    symbol: str
-    bars: dict[Timeframe, Bars]
-    tested: Bars
-    features: Features
-    decided: Decided
-    costs: Costs
 
 
 def several(symbol: str) -> tuple[str, ...]:
@@ -275,10 +291,12 @@ def write_report(folder: Path, result: Backtest) -> dict[str, str]:
 
 
 def record_trial(job: Job, strategy: Strategy, result: Backtest) -> None:
-    """A backtest is a trial, whatever it shows."""
-    sample = sample_of(result.returns)
-    job.write(
-        "append_trial", "tested", kind="backtest", symbol=result.symbol, timeframe=result.timeframe, start=result.start.isoformat(),
-        end=result.end.isoformat(), content_hash=strategy.content_hash, score=sample.sharpe if sample else None,
-        reason=None if sample else result.metrics.undefined.get("sharpe_ratio", "the Sharpe ratio is not defined"),
-    )  # fmt: skip
+    """A backtest is a trial on each of its symbols, whatever it shows."""
+    sample, curve = sample_of(result.returns), weekly(result.returns, result.time[1:])
+    for symbol in result.tape.symbols:
+        job.write(
+            "append_trial", f"tested {symbol}", kind="backtest", symbol=symbol, timeframe=result.timeframe, start=result.start.isoformat(),
+            end=result.end.isoformat(), content_hash=strategy.content_hash, score=sample.sharpe if sample else None,
+            reason=None if sample else result.metrics.undefined.get("sharpe_ratio", "the Sharpe ratio is not defined"),
+            curve=curve.model_dump() if curve else None,
+        )  # fmt: skip

@@ -68,6 +68,7 @@ class JobDesk:
             "append_trial", f"candidate {tried.number}", kind="search", symbol=tried.symbol, timeframe=tried.timeframe,
             start=tried.start.isoformat(), end=tried.end.isoformat(), content_hash=tried.content_hash, score=tried.sharpe_per_bar,
             reason=None if tried.sharpe_per_bar is not None else tried.reason or "not scored",
+            curve=tried.curve.model_dump() if tried.curve else None,
         )  # fmt: skip
 
     def recall(self, step: str) -> JSON | None:

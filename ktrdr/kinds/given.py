@@ -104,6 +104,15 @@ def read_tape(workspace: Workspace, strategy: Strategy, symbol: str, end: dateti
     return own | outside
 
 
+def unscored_trial(kind: str, text: str | None, symbol: str | None, timeframe: str | None, dates: tuple[str | None, str | None]) -> JSON:
+    """What the trial ledger keeps of a candidate that was begun and ended without a score; its kind has been prepared."""
+    start, end = given_range(*dates, (None, None), f"a {kind}")
+    return {
+        "kind": kind, "symbol": symbol, "timeframe": timeframe, "start": start.isoformat(), "end": end.isoformat(),
+        "content_hash": load_strategy(text or "", "the given strategy").strategy.content_hash, "score": None,
+    }  # fmt: skip
+
+
 def warn_of_bars(job: Job, bars: Bars, dates: Range) -> None:
     """Warn where a series does not reach as far as the dates, and of oddities in them that make results meaningless."""
     name, (start, end) = f"{bars.symbol} {bars.timeframe}", dates

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
 from ktrdr.kinds.course import Course
-from ktrdr.kinds.given import Saver, given_range, given_strategy, read_tape, require_tape, warn_of_bars, written
+from ktrdr.kinds.given import Saver, given_range, given_strategy, read_tape, require_tape, unscored_trial, warn_of_bars, written
 from ktrdr.kinds.meter import meter_of
 from ktrdr.models.model import Model
 from ktrdr.operations.job import Drained, Job
@@ -103,6 +103,11 @@ class Training(Kind):
         course.ended(model.training.epochs_run)
         analytics = {"analytics": detailed_analytics(model, samples)} if self.detailed_analytics else {}
         return result_of(model, saved) | analytics
+
+    def unscored(self) -> list[JSON]:
+        """One trial per symbol."""
+        timeframe, dates = (self.timeframes or ("",))[0], (self.start_date, self.end_date)
+        return [unscored_trial("training", self.strategy, symbol, timeframe, dates) for symbol in self.symbols or ()]
 
     def _resumed(self, job: Job, workspace: Workspace) -> FitState | None:
         if job.resumed is None:

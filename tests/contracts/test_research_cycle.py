@@ -15,6 +15,7 @@ import pytest
 from ktrdr.agents.designer import Assessment
 from ktrdr.agents.offline import OfflineDesigner
 from ktrdr.errors import CycleError, GateError, KtrdrError, Unavailable, WorkerError
+from ktrdr.evaluation.trials import Curve
 from ktrdr.kinds.base import KINDS, Kind, Workspace
 from ktrdr.llm.scripted import MEDIOCRE, ScriptedDesigner
 from ktrdr.market.bars import Bars
@@ -99,7 +100,8 @@ class OnTheSpot:
             return self.steps.setdefault(message["step_key"], message["fields"].get("answer"))
         if message["type"] == "write":
             key = f"{self.operation_id} {message['step_key']}"
-            self.workspace.trials.append(Trial(key=key, operation_id=self.operation_id, **message["fields"]))
+            curve = Curve.model_validate(given) if (given := message["fields"].pop("curve", None)) else None
+            self.workspace.trials.append(Trial(key=key, operation_id=self.operation_id, **message["fields"]), curve)
             return None
         if message["step"] not in self.children:
             child = json.loads(json.dumps(message["parameters"], allow_nan=False))

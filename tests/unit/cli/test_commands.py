@@ -65,6 +65,7 @@ TRAINED: JSON = {
     "verdict": "better than every baseline", "baselines": BASELINES,
     "model_info": {"parameters_count": 323},
 }  # fmt: skip
+TALLIED = {"symbol": "EURUSD", "n": 66, "effective_n": 41.2, "kinds": {"search": 64, "training": 1, "backtest": 1}, "broken_at": None}
 TESTED: JSON = {
     "strategy_name": "momentum", "symbol": "EURUSD", "timeframe": "1h", "start_date": "2017-01-01", "end_date": "2018-01-01",
     "provider": "sample", "in_sample": False, "warnings": [], "initial_capital": 100_000.0, "final_equity": 103_210.5,
@@ -73,6 +74,33 @@ TESTED: JSON = {
     "benchmarks": {"buy_and_hold": metrics(0.1403, 1.7731, 0.0461, 1, 1.0), "flat": metrics(0.0, None, 0.0, 0, None)},
     "leak_proof": {"passed": True, "seed": 7, "checks": [{"name": "features", "passed": True}, {"name": "fills", "passed": True}]},
     "files": {"trades": "/home/me/.ktrdr/reports/op/trades.csv", "equity": "/home/me/.ktrdr/reports/op/equity.csv"},
+    "intervals": {
+        "sharpe_ratio": {"low": -0.91, "high": 2.64}, "total_return_pct": {"low": -0.0421, "high": 0.1104}, "max_drawdown_pct": None,
+        "confidence": 0.95, "draws": 1000, "unit": "days", "seed": 7, "undefined": {"max_drawdown_pct": "too few days"},
+    },
+    "promotion": {
+        "promoted": False, "noise_bar": 2.41, "sharpe_ratio": 0.8412, "effective_probability": 0.11,
+        "trials": TALLIED,
+        "checks": [
+            {"name": "leak_proof", "passed": True, "value": None, "threshold": None, "sentence": "nothing knows the future"},
+            {"name": "track_length", "passed": False, "value": 1.0, "threshold": 5.65, "sentence":
+             "1.0 years tested; 66 trials ask for 5.6, else luck alone may show a Sharpe ratio of 1"},
+        ],
+    },
+    "scrutiny": {
+        "stress": {"break_even": 0.00012, "cells": [
+            {"fee": fee, "slippage": fee, "delay": delay, "total_return_pct": 0.05 - 0.02 * fee - 0.01 * delay}
+            for fee, delay in ((0, 0), (1, 0), (1, 1), (2, 0))
+        ]},
+        "fragility": {"reason": None, "profitable": 0.7143, "neighbours": [None] * 28,
+                      "worst": {"place": "fuzzy_sets.rsi.low[2]", "share": -0.1, "figure": -0.021}},
+        "walk_forward": {
+            "anchored": {"anchored": True, "efficiency": 0.42, "reason": None, "steps": [
+                {"outside": each} for each in (0.031, -0.004, None)
+            ]},
+            "rolling": {"anchored": False, "efficiency": None, "reason": "no fold earned anything", "steps": [{"outside": -0.01}]},
+        },
+    },
 }  # fmt: skip
 LEAK_OF = "1h_strength_falling of bar 4102 is None where the bars end at 4102, and 0.25 where they go on"
 
@@ -606,6 +634,28 @@ def test_the_schema_is_printed_so_that_it_can_be_written_to_a_file(api: Api, cap
     for arguments in (("show", "schema"), ("show", "schema", "--json")):
         assert main([*arguments, "--url", api.url]) == 0
         assert json.loads(capsys.readouterr().out) == schema
+
+
+CAMPAIGN = {
+    "start": "2007-01-01T00:00:00Z", "end": "2018-12-31T00:00:00Z", "years": 12.0, "noise_bar": 0.694, "needed_years": 5.65,
+    "trials": TALLIED,
+    "campaigns": [
+        {"campaign": CYCLE, "trials": 65, "strategies": 64, "first": "2026-11-21T09:30:00Z", "last": "2026-11-21T09:31:00Z"},
+        {"campaign": None, "trials": 1, "strategies": 1, "first": "2026-11-20T09:30:00Z", "last": "2026-11-20T09:30:00Z"},
+    ],
+}  # fmt: skip
+
+
+def test_what_was_tried(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = {**CAMPAIGN, "trials": {**CAMPAIGN["trials"], "n": 1, "kinds": {"backtest": 1}, "broken_at": 17}, "campaigns": []}
+    api.on("GET", "/trials/campaigns", Answer(200, {"success": True, "data": [CAMPAIGN, broken]}))
+    shown = screen(api, capsys, "show", "campaign")
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
+    api.on("GET", "/trials/campaigns", Answer(200, {"success": True, "data": []}))
+    agrees("campaign", shown + screen(api, capsys, "show", "campaign", "EURUSD"))
+    assert [request.query for request in api.heard("GET", "/trials/campaigns")] == [{}, {"symbol": "EURUSD"}]
+    main(["show", "campaign", "--json", "--url", api.url])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == []
 
 
 VALID = {"valid": True, "name": "momentum", "errors": [], "features": 9,
