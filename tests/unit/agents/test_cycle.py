@@ -24,11 +24,11 @@ from ktrdr.agents.cycle import (
 )
 from ktrdr.agents.designer import Assessment, Trials
 from ktrdr.errors import CycleError, Invalid, WorkerError
+from ktrdr.evaluation.trials import TrialCount
 from ktrdr.labels.base import LABELS
 
 FIRST = datetime(2007, 1, 1, 21, tzinfo=UTC)
 LAST = datetime(2018, 12, 31, 22, tzinfo=UTC)
-from ktrdr.evaluation.trials import TrialCount
 
 
 def result() -> CycleResult:
