@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ktrdr.sample import FOLDER
 from tests.acceptance.conftest import ENDED, User
 
 pytestmark = [pytest.mark.process, pytest.mark.torch]
@@ -37,6 +38,20 @@ def test_training_and_backtest_follow_as_json_lines(regular: User) -> None:
     assert 0 <= metrics["accuracy"] <= 1
     tested = regular.lines("backtest", "momentum", "--start", "2015-06-01", "--end", "2015-09-01", "--follow")
     assert tested[-1]["operation"]["result_summary"]["metrics"]["total_trades"] >= 0
+
+
+def test_ten_epochs_are_ten_from_the_command_to_the_runner(regular: User) -> None:
+    path = regular.folder / "ten.yaml"
+    text = (FOLDER / "strategies" / "momentum.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("epochs: 20", "epochs: 10").replace("name: momentum", "name: ten"), encoding="utf-8")
+    words = ("train", str(path), "--start", "2015-01-01", "--end", "2015-06-01", "--follow")
+    done = regular.lines(*words)[-1]["operation"]
+    assert done["result_summary"]["epochs_run"] == 10
+    assert done["progress"]["context"]["total_epochs"] == 10
+    shown = regular.run(*words).stdout
+    for word in ("Epoch ", "/10", "Verdict:", "Accuracy:", "Precision:", "Recall:", "F1 score:", "Test loss:", "Calibration:",
+                 "Epochs run:      10", "Time:", "Model size:", "Model:", "train ", "validation ", "test "):  # fmt: skip
+        assert word in shown, shown
 
 
 def test_a_strategy_that_was_never_trained_names_the_command_that_trains_it(user: User) -> None:
