@@ -36,7 +36,7 @@ COMMANDS = (
     Command("workers", "Operations", "Show where operations run."),
     Command("dummy", "Operations", "Run an operation that only counts, to try things out."),
     Command("list", "Look", "List strategies, models, checkpoints, symbols and more."),
-    Command("show", "Look", "Show a symbol's bars, or a strategy's features."),
+    Command("show", "Look", "Show a symbol's bars, a strategy's features, or the schema."),
     Command("validate", "Look", "Check a strategy and explain every mistake."),
     Command("check", "Look", "Check that nothing in a strategy knows the future."),
     Command("migrate", "Look", "Rewrite a version 2 strategy as version 3."),

@@ -20,7 +20,7 @@ Rows = Annotated[int, typer.Option("--rows", "-r", help="At most so many, the la
 
 @app.command()
 def show(ctx: typer.Context, what: What, which: Which = None, rows: Rows = 10) -> None:
-    """Show a symbol's bars, a strategy's features, or the grammar of strategies.
+    """Show a symbol's bars, a strategy's features, or the schema.
 
     `ktrdr show EURUSD 1h` shows the last bars, `ktrdr show features momentum` what the network of a strategy sees, and `ktrdr
     show schema > strategy.schema.json` writes the JSON Schema with which editors check strategies.
