@@ -36,7 +36,7 @@ COMMANDS = (
     Command("workers", "Operations", "Show where operations run."),
     Command("dummy", "Operations", "Run an operation that only counts, to try things out."),
     Command("list", "Look", "List strategies, models, checkpoints, symbols and more."),
-    Command("show", "Look", "Show a symbol's bars, a strategy's features, or what was tried."),
+    Command("show", "Look", "Show bars, a strategy's features, the schema, or what was tried."),
     Command("validate", "Look", "Check a strategy and explain every mistake."),
     Command("explain", "Look", "Say a model's rules, how each has done, and why it decided so."),
     Command("check", "Look", "Check that nothing in a strategy knows the future."),

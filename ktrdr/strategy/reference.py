@@ -15,6 +15,7 @@ from ktrdr.strategy.schema import NAMED, TIMEFRAME, every_key, meanings, strateg
 JSON = dict[str, Any]
 ELSEWHERE = (*(f"{name}:" for name in NAMED), "fuzzy_sets.*.*")
 """What is explained below or on a page of its own."""
+EXAMPLE = ">" * 3
 OPENING = """\
 # Strategies
 
@@ -93,7 +94,7 @@ def labelling(name: str, cls: type[Label]) -> list[str]:
     classes = ", ".join(f"{word} ({signal})" if word != signal else word for word, signal in said.items())
     about = f"Classes: {classes}." if cls.task == "classification" else "A forecast; decisions.output_format: regression."
     retired = [f"`{key}` of earlier strategies has no effect: {why}." for key, why in cls.retired.items()]
-    definition = " ".join([(inspect.getdoc(cls.label) or "").partition("\n\n>>>")[0], about, *retired])
+    definition = " ".join([(inspect.getdoc(cls.label) or "").partition(f"\n\n{EXAMPLE}")[0], about, *retired])
     lines = [
         f"### {name}",
         "",

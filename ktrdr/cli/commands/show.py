@@ -23,7 +23,7 @@ Rows = Annotated[int, typer.Option("--rows", "-r", help="At most so many, the la
 
 @app.command()
 def show(ctx: typer.Context, what: What, which: Which = None, rows: Rows = 10) -> None:
-    """Show a symbol's bars, a strategy's features, the grammar of strategies, or what was tried.
+    """Show bars, a strategy's features, the schema, or what was tried.
 
     `ktrdr show EURUSD 1h` shows the last bars, `ktrdr show features momentum` what the network of a strategy sees, `ktrdr show
     campaign EURUSD` how much was tried on a symbol and what luck alone makes of it, and `ktrdr show schema >
