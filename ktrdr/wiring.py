@@ -25,6 +25,7 @@ from ktrdr.services.collector import Exporter
 from ktrdr.services.figures import OperationFigures
 from ktrdr.services.housekeeping import tidy_for_ever
 from ktrdr.services.operations import OperationsService, prepared
+from ktrdr.services.reports import ReportsService
 from ktrdr.services.traces import OperationTraces
 from ktrdr.settings import Settings
 from ktrdr.stores.trials import Trial
@@ -52,6 +53,7 @@ class Backend:
     workspace: Workspace
     operations: OperationsService
     agent: AgentService
+    reports: ReportsService
     traces: OperationTraces | None
     """None where nothing is traced."""
 
@@ -125,7 +127,7 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     try:
         await dispatcher.start()
         housekeeping = asyncio.create_task(tidy_for_ever(store, ports.checkpoints, settings), name="housekeeping")
-        yield Backend(settings, ports, operations, AgentService(operations, ports, spending), traces)
+        yield Backend(settings, ports, operations, AgentService(operations, ports, spending), ReportsService(operations, ports), traces)
     finally:
         if housekeeping:
             housekeeping.cancel()

@@ -123,6 +123,8 @@ class Backtest:
     metrics: Metrics
     benchmarks: dict[str, Metrics]
     """`buy_and_hold`, bought at the open of the second bar with the same costs, and `flat`, on the same bars."""
+    benchmark_equity: dict[str, Floats]
+    """At the close of each bar, of those benchmarks that move."""
     ruined_at: datetime | None
     """When no equity was left, if ever; nothing is traded after that."""
 
@@ -157,6 +159,7 @@ class Backtest:
         return out.getvalue()
 
     def equity_csv(self) -> str:
-        """The equity curve as CSV: start of the bar, equity at its close."""
-        lines = [f"{moment}Z,{worth!r}" for moment, worth in zip(np.datetime_as_string(self.time, "s"), self.equity.tolist(), strict=True)]
-        return "\n".join(["time,equity", *lines, ""])
+        """The equity curve as CSV, with those of the benchmarks beside it: start of the bar, equity at its close."""
+        curves = {"equity": self.equity, **self.benchmark_equity}
+        columns = ([f"{moment}Z" for moment in np.datetime_as_string(self.time, "s")], *(map(repr, c.tolist()) for c in curves.values()))
+        return "\n".join([",".join(["time", *curves]), *map(",".join, zip(*columns, strict=True)), ""])

@@ -27,10 +27,12 @@ def run_backtest(
     rates = costs.rates
     done = simulate(bars.open, bars.close, targets, rates, capital, on_chunk=on_chunk, on_state=on_state, resume=resume)
     trades = _trades(bars, done, costs.commission)
-    benchmarks = {}
+    benchmarks, benchmark_equity = {}, {}
     for name, position in (("buy_and_hold", 1), ("flat", 0)):
         held = simulate(bars.open, bars.close, np.full(len(bars), position, np.int8), rates, capital)
         benchmarks[name] = _measure(bars, capital, held.equity, _trades(bars, held, costs.commission))
+        if position:
+            benchmark_equity[name] = held.equity
     ruined = done.book.ruined_at
     return Backtest(
         symbol=bars.symbol,
@@ -44,6 +46,7 @@ def run_backtest(
         trades=trades,
         metrics=_measure(bars, capital, done.equity, trades),
         benchmarks=benchmarks,
+        benchmark_equity=benchmark_equity,
         ruined_at=as_datetime(bars.known_at[ruined]) if ruined >= 0 else None,
     )
 

@@ -1,0 +1,146 @@
+"""How much a result bears: by period, regime and side, rule by rule, at other costs, and fold by fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ktrdr.reports.charts import bar, shade
+from ktrdr.reports.figures import JSON, METRICS, Unit, moment, words, write
+from ktrdr.reports.markup import Html, joined, pairs, table, tag, text
+from ktrdr.reports.material import Material, Section
+
+KNOWN = {figure.key: figure for figure in METRICS}
+MONEY = ("pnl", "cost", "costs", "profit", "commission", "slippage_paid", "equity")
+SHARES = ("pct", "share", "rate", "return", "drawdown", "accuracy", "exposure", "probability", "coverage", "weight")
+MOST_RULES = 40
+
+
+def breakdown(material: Material) -> Section | None:
+    """The same figures by period, by market regime and by side."""
+    found = material.backtest or {}
+    parts = [(name, rows_of(found[name])) for name in ("by_period", "by_regime", "by_side") if found.get(name)]
+    tables = [records(words(name), rows) for name, rows in parts if rows]
+    return Section("breakdown", "Where it was earned", joined(tables)) if tables else None
+
+
+def rules(material: Material) -> Section | None:
+    """What each rule of the model has earned, where the model is made of rules."""
+    rows = rows_of((material.explanation or {}).get("rules"))
+    if not rows:
+        return None
+    earned = [key for key in ("net_pnl", "pnl") if any(isinstance(row.get(key), int | float) for row in rows)]
+    if earned:
+        rows.sort(key=lambda row: -abs(row.get(earned[0]) or 0.0))
+    body = records("Profit and loss by rule, the largest first", rows[:MOST_RULES], bars=earned[:1])
+    more = f"{MOST_RULES} of {len(rows):,} rules are shown." if len(rows) > MOST_RULES else ""
+    return Section("rules", "Rule by rule", joined([body, tag("p", more, class_="note")]))
+
+
+def costs(material: Material) -> Section | None:
+    """Sharpe ratio and return at other costs and at later fills."""
+    found = (material.backtest or {}).get("stress") or material.result.get("stress")
+    if not found or not found.get("cells"):
+        return None
+    cells = found["cells"]
+    fees, slips, delays = (sorted({cell[key] for cell in cells}) for key in ("fee", "slippage", "delay"))
+    by_place = {(cell["fee"], cell["slippage"], cell["delay"]): cell for cell in cells}
+    largest = max((abs(cell["sharpe_ratio"]) for cell in cells if cell["sharpe_ratio"] is not None), default=0.0)
+    tables = []
+    for delay in delays:
+        late = "at the next open" if delay == 0 else f"{delay:g} {'bar' if delay == 1 else 'bars'} later"
+        rows = [(f"slippage × {slip:g}", *(_cell(by_place.get((fee, slip, delay)), largest) for fee in fees)) for slip in slips]
+        head = ("Filled " + late, *(f"fees × {fee:g}" for fee in fees))
+        tables.append(table(f"Sharpe ratio, and return, filled {late}", head, rows, class_="grid"))
+    undefined = found.get("undefined") or {}
+    facts = [(key, label, unit) for key, label, unit in BORNE if found.get(key) is not None or key in undefined]
+    said = pairs((label, undefined[key] if found.get(key) is None else write(found[key], unit)) for key, label, unit in facts)
+    return Section("costs", "At other costs and delays", joined([said, *tables]))
+
+
+BORNE: tuple[tuple[str, str, Unit], ...] = (
+    ("break_even", "Cost per side at which nothing is left, as a share", "number"),
+    ("assumed", "Cost per side assumed, as a share", "number"),
+    ("margin", "Times the assumed cost that it bears", "ratio"), ("kept_with_delay", "Of the Sharpe ratio kept one bar later", "percent"),
+)  # fmt: skip
+
+
+def _cell(cell: JSON | None, largest: float) -> Html:
+    if cell is None:
+        return tag("td", "")
+    ratio, kept = cell["sharpe_ratio"], write(cell["total_return_pct"], "percent")
+    shown = joined([tag("b", write(ratio, "ratio") if ratio is not None else "–"), " ", tag("span", kept, class_="note")])
+    return tag("td", shown, class_=shade(ratio, largest), title=cell.get("reason"))
+
+
+def walk_forward(material: Material) -> Section | None:
+    """What came of learning from the past and testing on what followed, again and again."""
+    found = material.result.get("walk_forward") or (material.backtest or {}).get("walk_forward")
+    rows = rows_of(found.get("folds") if isinstance(found, Mapping) else found)
+    if not rows:
+        return None
+    key = next((name for name in ("sharpe_ratio", "test_sharpe", "total_return_pct", "return_pct") if name in rows[0]), None)
+    known = pairs((words(name), fact(name, value)) for name, value in found.items() if plain(value)) if isinstance(found, Mapping) else ""
+    body = [strip(rows, key) if key else "", known, records("Fold by fold", rows, bars=[key] if key else [])]
+    return Section("walk-forward", "Walk forward", joined(body))
+
+
+def strip(rows: Sequence[JSON], key: str) -> Html:
+    """A bar for each fold, up or down."""
+    values = [float(row[key]) if isinstance(row.get(key), int | float) else 0.0 for row in rows]
+    largest, each = max(map(abs, values)) or 1.0, 600 / len(rows)
+    blocks = [
+        tag("rect", x=round(number * each + 1, 2), width=round(max(each - 2, 1), 2), y=round(40 - max(value, 0) * 36 / largest, 2),
+            height=round(abs(value) * 36 / largest, 2), class_="up" if value >= 0 else "down")
+        for number, value in enumerate(values)
+    ]  # fmt: skip
+    said = f"{words(key)} of {len(rows)} folds: {', '.join(fact(key, value) for value in values)}"
+    return tag("svg", *blocks, tag("line", x1=0, x2=600, y1=40, y2=40, class_="axis"), class_="strip", viewBox="0 0 600 80",
+               role="img", aria_label=said)  # fmt: skip
+
+
+def rows_of(found: Any) -> list[JSON]:
+    """Records of a list, or of a mapping with its names as the first column; nested figures flat."""
+    if isinstance(found, Mapping):
+        found = [{"name": name, **one} for name, one in found.items() if isinstance(one, Mapping)]
+    return [flat(one) for one in found or () if isinstance(one, Mapping)]
+
+
+def flat(record: Mapping[str, Any]) -> JSON:
+    """A record with its nested figures beside the others."""
+    nested = record.get("metrics")
+    return {**{key: value for key, value in record.items() if key != "metrics"}, **(nested if isinstance(nested, Mapping) else {})}
+
+
+def records(caption: str, rows: Iterable[JSON], bars: Sequence[str] = ()) -> Html:
+    """Records as a table with a column for each of their plain values; `bars` are drawn, too."""
+    listed = list(rows)
+    keys = [key for key in dict.fromkeys(key for row in listed for key in row) if any(plain(row.get(key)) for row in listed)]
+    largest = {key: max((abs(row[key]) for row in listed if isinstance(row.get(key), int | float)), default=0.0) for key in bars}
+    made = [tuple(_drawn(key, row.get(key), largest.get(key)) for key in keys) for row in listed]
+    return table(caption, [KNOWN[key].label if key in KNOWN else words(key) for key in keys], made)
+
+
+def _drawn(key: str, value: object, largest: float | None) -> Html:
+    if largest is None or not isinstance(value, int | float):
+        return text(fact(key, value))
+    return joined([bar(value, largest), " ", fact(key, value)])
+
+
+def plain(value: object) -> bool:
+    """Whether a value fits in a cell."""
+    return isinstance(value, str | int | float)
+
+
+def fact(key: str, value: object) -> str:
+    """A value in the unit that its name tells."""
+    if not plain(value):
+        return "–"
+    if isinstance(value, str):
+        return moment(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key in KNOWN:
+        return write(value, KNOWN[key].unit)
+    last = key.rpartition("_")[2]
+    return write(value, "money" if last in MONEY else "percent" if last in SHARES else "ratio" if "sharpe" in key else "number")
