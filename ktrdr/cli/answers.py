@@ -31,15 +31,31 @@ class ApiError(KtrdrError):
 
 
 def ask(method: str, url: str, path: str, params: Mapping[str, Any] | None = None, body: JSON | None = None) -> Any:
-    """One answer; a GET is tried again where the connection or the backend fails for a moment.
+    """One answer in JSON; a GET is tried again where the connection or the backend fails for a moment."""
+    whole = address(url, path, params)
+    return answer_of(*exchange(method, url, whole, body))
 
-    It uses the standard library, because httpx takes longer to load than the answer takes to come.
-    """
+
+def download(url: str, path: str) -> bytes:
+    """The bytes that a GET answers with; ApiError where it is refused."""
+    status, whole, content = exchange("GET", url, address(url, path, None), None)
+    return content if status < 300 else answer_of(status, whole, content)
+
+
+def address(url: str, path: str, params: Mapping[str, Any] | None) -> str:
+    """A path of the API with its query."""
     written = {True: "true", False: "false"}
     given = urllib.parse.urlencode({
         name: written[value] if isinstance(value, bool) else value for name, value in (params or {}).items() if value is not None
     })  # fmt: skip
-    whole = url + path.removeprefix("/api/v1") + (f"?{given}" if given else "")
+    return url + path.removeprefix("/api/v1") + (f"?{given}" if given else "")
+
+
+def exchange(method: str, url: str, whole: str, body: JSON | None) -> tuple[int, str, bytes]:
+    """Status, address and content of one answer.
+
+    It uses the standard library, because httpx takes longer to load than the answer takes to come.
+    """
     content = None if method == "GET" else json.dumps(body or {}).encode()
     headers = {"Content-Type": "application/json", **backend.credentials()}
     question = urllib.request.Request(whole, content, headers, method=method)  # noqa: S310  (the address is a backend of ours)
@@ -53,13 +69,13 @@ def ask(method: str, url: str, path: str, params: Mapping[str, Any] | None = Non
             with refused:
                 status, answer = refused.code, refused.read()
         except (OSError, HTTPException) as error:
-            logger.info("%s %s: %s", method, path, error)
+            logger.info("%s %s: %s", method, whole, error)
             if not again:
                 raise unreachable(url) from error
             status, answer = 503, b""
-        logger.info("%s %s: %s in %.0f ms", method, path, status, 1000 * (time.monotonic() - begun))
+        logger.info("%s %s: %s in %.0f ms", method, whole, status, 1000 * (time.monotonic() - begun))
         if not again or status not in TEMPORARY:
-            return answer_of(status, whole, answer)
+            return status, whole, answer
         time.sleep(0.1 * 2**attempt)  # a backend that is just starting or busy gets a moment
     raise AssertionError("the last attempt returns or raises")
 

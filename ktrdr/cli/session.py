@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ktrdr.cli import backend
-from ktrdr.cli.answers import ask
+from ktrdr.cli.answers import ask, download
 from ktrdr.cli.output import Output
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class Session:
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """One answer of the backend."""
         return ask("GET", self.address(), path, params)
+
+    def download(self, path: str) -> bytes:
+        """The bytes that the backend answers with."""
+        return download(self.address(), path)
 
     def post(self, path: str, json: JSON | None = None) -> Any:
         """One answer of the backend to a POST."""

@@ -87,12 +87,24 @@ class Compared:
 def compare(left: Compared, right: Compared) -> Comparison:
     """What differs in the set-up of two operations, and their figures side by side."""
     ours, theirs = settings(left), settings(right)
-    keys = list(dict.fromkeys([*ours, *theirs]))
+    keys = together(dict.fromkeys([*ours, *theirs]))
     differ = tuple(Difference(key=key, left=ours.get(key), right=theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key))
     return Comparison(
         left=_side(left.material), right=_side(right.material), config=differ, same=len(keys) - len(differ),
         figures=tuple(_pairs(left.material, right.material)), notes=tuple(doubts(left.material, right.material)),
     )  # fmt: skip
+
+
+def together(places: Iterable[str]) -> list[str]:
+    """Places in their order, those of one part of a document beside each other.
+
+    >>> together(["a.b.c", "d.e", "a.b.f"])
+    ['a.b.c', 'a.b.f', 'd.e']
+    """
+    parts: dict[str, list[str]] = {}
+    for place in places:
+        parts.setdefault(".".join(place.split(".")[:2]), []).append(place)
+    return [place for part in parts.values() for place in part]
 
 
 def settings(one: Compared) -> JSON:
@@ -110,7 +122,7 @@ def settings(one: Compared) -> JSON:
 
 def flat(place: str, value: object) -> Iterator[tuple[str, Value]]:
     """The values in a document, each with its place."""
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from flat(f"{place}.{name}", inner)
     elif isinstance(value, list) and any(isinstance(inner, Mapping | list) for inner in value):
@@ -128,8 +140,8 @@ def _list(value: object) -> Value:
 
 def _pairs(left: Material, right: Material) -> Iterator[Pair]:
     of_tests = [(f"backtest.metrics.{one.key}", one.label, one.unit) for one in METRICS]
-    of_held = [(f"backtest.benchmarks.buy_and_hold.{one.key}", f"Buy and hold: {one.label.lower()}", one.unit) for one in METRICS[:6:3]]
-    of_models = [(f"training.test_metrics.{one.key}", f"Test {one.label.lower()}", one.unit) for one in SCORES]
+    of_held = [(f"backtest.benchmarks.buy_and_hold.{one.key}", f"Buy and hold: {one.label}", one.unit) for one in METRICS[:6:3]]
+    of_models = [(f"training.test_metrics.{one.key}", f"Test bars: {one.label}", one.unit) for one in SCORES]
     trials: Iterable[tuple[str, str, Unit]] = (
         ("result.trials.count", "Strategies tried", "count"),
         ("result.trials.deflated_probability", "Probability that it is more than luck", "percent"),

@@ -46,7 +46,7 @@ def tag(element: str, /, *inside: object, **attributes: object) -> Html:
         for key, value in attributes.items()
         if value is not None and value is not False
     )
-    return Html(f"<{element}{given}>" if element in VOID else f"<{element}{given}>{joined(inside)}</{element}>")
+    return Html(f"<{element}{given}/>" if element in VOID else f"<{element}{given}>{joined(inside)}</{element}>")
 
 
 def joined(parts: Iterable[object]) -> Html:

@@ -161,11 +161,9 @@ def against_luck(best: object, luck: object) -> Html:
     """The best Sharpe ratio and that of luck as two bars on one scale."""
     if not isinstance(best, int | float) or not isinstance(luck, int | float) or max(best, luck) <= 0:
         return Html()
-    scale = 300 / max(best, luck)
-    bars = [
-        tag("rect", x=0, y=y, width=round(max(value, 0) * scale, 1), height=14, class_=kind) for y, value, kind in
-        ((2, best, "own"), (22, luck, "luck"))
-    ]  # fmt: skip
-    names = [tag("text", words, x=4, y=y) for y, words in ((13, f"chosen {write(best, 'ratio')}"), (33, f"luck {write(luck, 'ratio')}"))]
+    scale = 230 / max(best, luck)
+    lines = ((0, best, "own", "chosen"), (20, luck, "luck", "luck"))
+    bars = [tag("rect", x=70, y=y + 2, width=round(max(value, 0) * scale, 1), height=14, class_=kind) for y, value, kind, _ in lines]
+    names = [tag("text", f"{name} {write(value, 'ratio')}", x=0, y=y + 13) for y, value, _, name in lines]
     said = f"Sharpe ratio of the chosen strategy {write(best, 'ratio')}, of luck alone {write(luck, 'ratio')}"
-    return tag("svg", *bars, *names, class_="luck", viewBox="0 0 300 38", role="img", aria_label=said)
+    return tag("svg", *bars, *names, class_="against", viewBox="0 0 300 38", role="img", aria_label=said)
