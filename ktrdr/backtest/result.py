@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -123,10 +123,10 @@ class Backtest:
     metrics: Metrics
     benchmarks: dict[str, Metrics]
     """`buy_and_hold`, bought at the open of the second bar with the same costs, and `flat`, on the same bars."""
-    benchmark_equity: dict[str, Floats]
-    """At the close of each bar, of those benchmarks that move."""
     ruined_at: datetime | None
     """When no equity was left, if ever; nothing is traded after that."""
+    benchmark_equity: dict[str, Floats] = field(default_factory=dict)
+    """At the close of each bar, of those benchmarks that move."""
 
     @property
     def returns(self) -> Floats:

@@ -46,8 +46,8 @@ def run_backtest(
         trades=trades,
         metrics=_measure(bars, capital, done.equity, trades),
         benchmarks=benchmarks,
-        benchmark_equity=benchmark_equity,
         ruined_at=as_datetime(bars.known_at[ruined]) if ruined >= 0 else None,
+        benchmark_equity=benchmark_equity,
     )
 
 

@@ -17,10 +17,18 @@ def lines(found: JSON) -> list[str]:
     left, right = found["left"], found["right"]
     shown = [f"{letter}: {side['operation_id']} ({about(side)})" for letter, side in (("A", left), ("B", right))]
     config = [(one["key"], value(one["left"]), value(one["right"])) for one in found["config"]]
-    differ = ["", f"Set up differently ({found['same']} settings are the same):", *table_lines(("SETTING", "A", "B"), config, terminal_width())]
+    differ = [
+        "",
+        f"Set up differently ({found['same']} settings are the same):",
+        *table_lines(("SETTING", "A", "B"), config, terminal_width()),
+    ]
     same = ["", f"Set up the same: {found['same']} settings, none differs"]
     figures = [(one["label"], *one["shown"], change(one)) for one in found["figures"]]
-    measured = ["", *table_lines(("FIGURE", "A", "B", "B - A"), figures, terminal_width())] if figures else ["", "No figures: neither came to a result"]
+    measured = (
+        ["", *table_lines(("FIGURE", "A", "B", "B - A"), figures, terminal_width())]
+        if figures
+        else ["", "No figures: neither came to a result"]
+    )
     return [*shown, *(differ if config else same), *measured, *(f"Mind: {note}" for note in found["notes"])]
 
 

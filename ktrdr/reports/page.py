@@ -21,8 +21,8 @@ COARSEST = 60
 NOUNS = {"training": "Training", "backtesting": "Backtest", "agent_research": "Research"}
 PARTS: tuple[Part, ...] = (
     verdict.verdict, verdict.gates, verdict.promotion, performance.figures, performance.equity, performance.months, performance.trades,
-    robustness.rules, robustness.breakdown, robustness.costs, robustness.walk_forward, verdict.trials, provenance.assessment,
-    provenance.training, provenance.strategy, provenance.leak_proof, provenance.manifest,
+    robustness.rules, robustness.breakdown, robustness.costs, robustness.neighbours, robustness.walk_forward, verdict.trials,
+    provenance.assessment, provenance.training, provenance.strategy, provenance.leak_proof, provenance.manifest,
 )  # fmt: skip
 """The sections in the order of the page; one without data is left out."""
 

@@ -7,7 +7,7 @@ import numpy as np
 from ktrdr.market.bars import as_datetime
 from ktrdr.reports.charts import chart, shade
 from ktrdr.reports.figures import JSON, METRICS, moment, words, write
-from ktrdr.reports.markup import Html, joined, table, tag
+from ktrdr.reports.markup import Html, items, joined, table, tag
 from ktrdr.reports.material import Material, Section
 from ktrdr.reports.series import OWN, Curves, Month, Text, falls, monthly, prices, seconds, short, thinned, yearly
 
@@ -29,14 +29,43 @@ def figures(material: Material) -> Section | None:
             for figure in shown]  # fmt: skip
     symbol = f"{material.backtest['symbol']} {material.backtest['timeframe']}"
     dates = f"{moment(material.backtest.get('start_date'))} to {moment(material.backtest.get('end_date'))}"
-    body = table(f"{symbol}, {dates} (UTC), after costs", ("Figure", *map(words, columns)), rows)
-    return Section("figures", "Figures", body)
+    whole = table(f"{symbol}, {dates} (UTC), after costs", ("Figure", *map(_title, columns)), rows)
+    reasons = columns[OWN_LABEL].get("undefined") or {}
+    why = [f"{figure.label} is not defined for the strategy: {reasons[figure.key]}" for figure in METRICS if figure.key in reasons]
+    return Section("figures", "Figures", joined([whole, items(why, "note"), intervals(material.backtest), at_random(material.backtest)]))
+
+
+def intervals(backtest: JSON) -> Html:
+    """Between which values the headline figures lie, had the same returns come in other stretches."""
+    found = backtest.get("intervals")
+    if not found:
+        return Html()
+    rows = [(figure.label, *(tag("td", write(found[figure.key][end], figure.unit), class_="figure") for end in ("low", "high")))
+            for figure in METRICS if found.get(figure.key)]  # fmt: skip
+    said = (
+        f"{100 * found['confidence']:g} % intervals, from {found['draws']:,} histories drawn from its {found['unit']}, seed {found['seed']}"
+    )
+    return table(said, ("Figure", "From", "To"), rows) if rows else Html()
+
+
+def at_random(backtest: JSON) -> Html:
+    """Where the strategy stands among the same trades entered at random moments."""
+    found = backtest.get("random_entry")
+    if not found:
+        return Html()
+    low, middle, high = (write(found[f"{name}_return_pct"], "percent") for name in ("low", "median", "high"))
+    said = f"It earned more than {write(found['beaten'], 'percent')} of {found['draws']:,} draws of the same trades at random moments"
+    return tag("p", f"{said}; these earned {middle} in the middle, {low} to {high} in 90 % of them.")
+
+
+def _title(name: str) -> str:
+    return {"flat": "Always flat"}.get(name, words(name))
 
 
 def cell(metrics: JSON, key: str, written: str) -> Html:
     """A figure; one that is not defined says why."""
     reason = (metrics.get("undefined") or {}).get(key)
-    return tag("td", written, class_="figure", title=reason)
+    return tag("td", written, class_="figure note" if metrics.get(key) is None else "figure", title=reason)
 
 
 def equity(material: Material) -> Section | None:
@@ -53,7 +82,7 @@ def equity(material: Material) -> Section | None:
         {"label": _name(name), "role": "own" if name == OWN else "benchmark", "y": short(values[rows])}
         for name, values in curves.values.items()
     ]  # fmt: skip
-    note = thinning(len(curves.time), len(rows))
+    note = f"{thinning(len(curves.time), len(rows))} Drag across a chart to look closer, double-click to see all of it.".strip()
     ends = ", ".join(f"{_name(name).lower()} {write(float(values[-1]), 'money')}" for name, values in curves.values.items())
     said = f"Equity from {write(capital, 'money')}, {_span(curves)}: in the end {ends}."
     lowest = int(below.argmin())
@@ -109,12 +138,17 @@ def months(material: Material) -> Section | None:
 def _month(one: Month | None, largest: float) -> Html:
     if one is None:
         return tag("td", "")
-    return tag("td", "–" if one.value is None else f"{100 * one.value:.1f}", class_=shade(one.value, largest))
+    return tag("td", percent(one.value), class_=shade(one.value, largest))
+
+
+def percent(share: float | None) -> str:
+    """A share in percent, without a sign where it is none."""
+    return "–" if share is None else f"{round(100 * share, 1) + 0.0:.1f}"
 
 
 def _total(own: list[Month]) -> Html:
     whole = yearly(own)
-    return tag("td", "–" if whole is None else f"{100 * whole:.1f}", class_="figure total")
+    return tag("td", percent(whole), class_="figure total")
 
 
 def trades(material: Material) -> Section | None:

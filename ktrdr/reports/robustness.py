@@ -6,40 +6,87 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ktrdr.reports.charts import bar, shade
-from ktrdr.reports.figures import JSON, METRICS, Unit, moment, words, write
+from ktrdr.reports.figures import JSON, METRICS, Figure, Unit, at, moment, words, write
 from ktrdr.reports.markup import Html, joined, pairs, table, tag, text
 from ktrdr.reports.material import Material, Section
 
-KNOWN = {figure.key: figure for figure in METRICS}
+LABELS = (
+    Figure("inside", "Return a year, where it learned", "percent"),
+    Figure("outside", "Return a year, on what followed", "percent"),
+    Figure("positive", "Steps that earned something", "percent"),
+    Figure("efficiency", "Kept of what it earned where it learned", "percent"),
+    Figure("coverage", "Share of the bars", "percent"),
+    Figure("precision", "Right, where a label is known", "percent"),
+    Figure("text", "Rule", "number"),
+    Figure("in_sample", "Learned from", "number"),
+)
+KNOWN = {figure.key: figure for figure in (*METRICS, *LABELS)}
+WAYS = {"by_period": "By period", "by_regime": "By market regime", "by_side": "By side", "by_symbol": "By symbol",
+        "by_sample": "On bars learned from, and others"}  # fmt: skip
 MONEY = ("pnl", "cost", "costs", "profit", "commission", "slippage_paid", "equity")
 SHARES = ("pct", "share", "rate", "return", "drawdown", "accuracy", "exposure", "probability", "coverage", "weight")
 MOST_RULES = 40
+RULE = ("text", "net_pnl", "signal", "trades", "wins", "costs", "coverage", "precision")
+"""What is shown of a rule."""
 
 
 def breakdown(material: Material) -> Section | None:
     """The same figures by period, by market regime and by side."""
-    found = material.backtest or {}
-    parts = [(name, rows_of(found[name])) for name in ("by_period", "by_regime", "by_side") if found.get(name)]
-    tables = [records(words(name), rows) for name, rows in parts if rows]
+    found = (material.backtest or {}).get("breakdown") or {}
+    parts = [(WAYS[name], rows_of(found.get(name))) for name in WAYS]
+    tables = [records(title, rows, bars=("net_pnl",)) for title, rows in parts if rows]
     return Section("breakdown", "Where it was earned", joined(tables)) if tables else None
+
+
+def neighbours(material: Material) -> Section | None:
+    """What becomes of the strategy when one of its numbers is a little different."""
+    found = scrutiny(material).get("fragility") or {}
+    rows = rows_of(found.get("neighbours"))
+    if not rows:
+        return None
+    rows.sort(key=lambda row: row["figure"] if row.get("figure") is not None else float("-inf"))
+    made = [(row["place"], f"{100 * row['share']:+g} %", _earned(row.get("figure"))) for row in rows]
+    body = joined([
+        pairs([
+            ("Of them earn something", write(found.get("profitable"), "percent")),
+            ("The strategy itself", write(found.get("figure"), "percent")),
+            ("The middle one", write(found.get("median"), "percent")), ("Neighbours", len(rows)),
+        ]),
+        tag("details", tag("summary", "Every neighbour, the worst first"), table("Return with one number changed", NEIGHBOUR, made)),
+    ])  # fmt: skip
+    return Section("neighbours", "With other numbers", body)
+
+
+NEIGHBOUR = ("Number", "Changed by", "Return")
+
+
+def _earned(value: float | None) -> Html:
+    return tag("td", write(value, "percent"), class_="figure")
+
+
+def scrutiny(material: Material) -> JSON:
+    """What was found when costs, numbers and dates were changed; empty where that was not asked."""
+    found: JSON = (material.backtest or {}).get("scrutiny") or {}
+    return found
 
 
 def rules(material: Material) -> Section | None:
     """What each rule of the model has earned, where the model is made of rules."""
-    rows = rows_of((material.explanation or {}).get("rules"))
+    report = (material.explanation or {}).get("report") or {}
+    rows = [{key: row[key] for key in RULE if key in row} for row in rows_of(report.get("rules"))]
     if not rows:
         return None
-    earned = [key for key in ("net_pnl", "pnl") if any(isinstance(row.get(key), int | float) for row in rows)]
-    if earned:
-        rows.sort(key=lambda row: -abs(row.get(earned[0]) or 0.0))
-    body = records("Profit and loss by rule, the largest first", rows[:MOST_RULES], bars=earned[:1])
+    rows.sort(key=lambda row: -abs(row.get("net_pnl") or 0.0))
+    faithful = at(report, "fidelity.value")
+    said = "" if faithful is None else f"On {write(faithful, 'percent')} of the bars the strongest rule alone says what the model says."
     more = f"{MOST_RULES} of {len(rows):,} rules are shown." if len(rows) > MOST_RULES else ""
-    return Section("rules", "Rule by rule", joined([body, tag("p", more, class_="note")]))
+    body = records("What each rule has earned, the largest first", rows[:MOST_RULES], bars=("net_pnl",), class_="wordy")
+    return Section("rules", "Rule by rule", joined([tag("p", said), body, tag("p", more, class_="note")]))
 
 
 def costs(material: Material) -> Section | None:
     """Sharpe ratio and return at other costs and at later fills."""
-    found = (material.backtest or {}).get("stress") or material.result.get("stress")
+    found = scrutiny(material).get("stress")
     if not found or not found.get("cells"):
         return None
     cells = found["cells"]
@@ -75,18 +122,26 @@ def _cell(cell: JSON | None, largest: float) -> Html:
 
 def walk_forward(material: Material) -> Section | None:
     """What came of learning from the past and testing on what followed, again and again."""
-    found = material.result.get("walk_forward") or (material.backtest or {}).get("walk_forward")
-    rows = rows_of(found.get("folds") if isinstance(found, Mapping) else found)
-    if not rows:
-        return None
-    key = next((name for name in ("sharpe_ratio", "test_sharpe", "total_return_pct", "return_pct") if name in rows[0]), None)
-    known = pairs((words(name), fact(name, value)) for name, value in found.items() if plain(value)) if isinstance(found, Mapping) else ""
-    body = [strip(rows, key) if key else "", known, records("Fold by fold", rows, bars=[key] if key else [])]
-    return Section("walk-forward", "Walk forward", joined(body))
+    found = scrutiny(material).get("walk_forward") or {}
+    parts: list[Html] = []
+    for name in ("anchored", "rolling"):
+        walk = found.get(name) or {}
+        if rows := rows_of(walk.get("steps")):
+            facts = [
+                (KNOWN[key].label, write(walk[key], KNOWN[key].unit)) for key in ("positive", "efficiency") if walk.get(key) is not None
+            ]
+            learned = "everything before" if name == "anchored" else "a window of fixed length before"
+            parts += [
+                tag("h3", f"{words(name)}: learned from {learned}"),
+                strip(rows, "outside"),
+                pairs(facts),
+                records("Step by step", rows),
+            ]
+    return Section("walk-forward", "Walk forward", joined(parts)) if parts else None
 
 
 def strip(rows: Sequence[JSON], key: str) -> Html:
-    """A bar for each fold, up or down."""
+    """A bar for each step, up or down."""
     values = [float(row[key]) if isinstance(row.get(key), int | float) else 0.0 for row in rows]
     largest, each = max(map(abs, values)) or 1.0, 600 / len(rows)
     blocks = [
@@ -94,7 +149,7 @@ def strip(rows: Sequence[JSON], key: str) -> Html:
             height=round(abs(value) * 36 / largest, 2), class_="up" if value >= 0 else "down")
         for number, value in enumerate(values)
     ]  # fmt: skip
-    said = f"{words(key)} of {len(rows)} folds: {', '.join(fact(key, value) for value in values)}"
+    said = f"{KNOWN[key].label}, {len(rows)} steps: {', '.join(fact(key, row.get(key)) for row in rows)}"
     return tag("svg", *blocks, tag("line", x1=0, x2=600, y1=40, y2=40, class_="axis"), class_="strip", viewBox="0 0 600 80",
                role="img", aria_label=said)  # fmt: skip
 
@@ -112,13 +167,13 @@ def flat(record: Mapping[str, Any]) -> JSON:
     return {**{key: value for key, value in record.items() if key != "metrics"}, **(nested if isinstance(nested, Mapping) else {})}
 
 
-def records(caption: str, rows: Iterable[JSON], bars: Sequence[str] = ()) -> Html:
+def records(caption: str, rows: Iterable[JSON], bars: Sequence[str] = (), class_: str | None = None) -> Html:
     """Records as a table with a column for each of their plain values; `bars` are drawn, too."""
     listed = list(rows)
     keys = [key for key in dict.fromkeys(key for row in listed for key in row) if any(plain(row.get(key)) for row in listed)]
     largest = {key: max((abs(row[key]) for row in listed if isinstance(row.get(key), int | float)), default=0.0) for key in bars}
     made = [tuple(_drawn(key, row.get(key), largest.get(key)) for key in keys) for row in listed]
-    return table(caption, [KNOWN[key].label if key in KNOWN else words(key) for key in keys], made)
+    return table(caption, [KNOWN[key].label if key in KNOWN else words(key) for key in keys], made, class_=class_)
 
 
 def _drawn(key: str, value: object, largest: float | None) -> Html:

@@ -8,6 +8,7 @@ from ktrdr.reports.figures import CHECKS, JSON, Unit, at, words, write
 from ktrdr.reports.markup import Html, items, joined, pairs, table, tag
 from ktrdr.reports.material import Material, Section
 
+PROMOTED = {True: "Promoted", False: "Not promoted"}
 AT_MOST = ("loss", "max_drawdown")
 """Checks whose limit is the largest value allowed."""
 
@@ -18,7 +19,7 @@ def verdict(material: Material) -> Section:
     doubts = [*material.operation.get("warnings", ()), *material.result.get("notes", ()), *leaks(material.backtest)]
     body = joined([
         tag("p", tag("strong", head), class_=f"verdict {tone}"),
-        *(tag("p", sentence) for sentence in sentences),
+        *(tag("p", sentence[:1].upper() + sentence[1:]) for sentence in sentences),
         items((joined([tag("b", "Mind: "), doubt]) for doubt in dict.fromkeys(doubts)), "doubts"),
     ])  # fmt: skip
     return Section("verdict", "Verdict", body)
@@ -30,9 +31,9 @@ def outcome(material: Material) -> tuple[str, str, Sequence[str]]:
     error = operation.get("error") or {}
     if operation["status"] == "cancelled":
         return "Cancelled", "bad", ("It was stopped before its end; nothing below is a result.",)
+    promoted = judged(material).get("promoted")
     if "verdict" in result:
-        promoted = at(result, "promotion.promoted")
-        head = str(result["verdict"]) if promoted is None else f"{'promoted' if promoted else 'not promoted'}: {result['verdict']}"
+        head = str(result["verdict"]) if promoted is None else f"{PROMOTED[promoted]}: {result['verdict']}"
         good = result["verdict"] == "promising" if promoted is None else promoted
         why = [result.get("verdict_reason") or "", *([performance(material.backtest)] if material.backtest else [])]
         return head.capitalize(), "good" if good else "bad", [sentence for sentence in why if sentence]
@@ -40,7 +41,8 @@ def outcome(material: Material) -> tuple[str, str, Sequence[str]]:
         return "Failed", "bad", [part for part in (operation.get("error_message"), error.get("hint")) if part]
     if material.backtest:
         beaten = _beaten(material.backtest)
-        head = {True: "Better than buying and holding", False: "Not better than buying and holding", None: "Completed"}[beaten]
+        held = {True: "Better than buying and holding", False: "Not better than buying and holding", None: "Completed"}[beaten]
+        head, beaten = (held, beaten) if promoted is None else (PROMOTED[promoted], promoted)
         return f"{head}{', on bars the model has learned from' if material.backtest.get('in_sample') else ''}", _tone(beaten), [
             performance(material.backtest)
         ]  # fmt: skip
@@ -52,6 +54,12 @@ def outcome(material: Material) -> tuple[str, str, Sequence[str]]:
         said = f"Accuracy on the test bars {write(score, 'percent')}; always saying the most frequent class: {write(base, 'percent')}."
         return head, _tone(better), (said,)
     return "Completed", "plain", ()
+
+
+def judged(material: Material) -> JSON:
+    """What was found of whether it is more than luck; empty where nobody asked."""
+    found: JSON = material.result.get("promotion") or (material.backtest or {}).get("promotion") or {}
+    return found
 
 
 def performance(backtest: JSON) -> str:
@@ -90,16 +98,16 @@ def gates(material: Material) -> Section | None:
     """Every check of every gate: value, limit, and what knowing nothing gives."""
     rows = [
         (
-            f"{words(gate['gate'])}: {words(check['check']).lower()}", _value(check, "value"),
-            f"at {'most' if check['check'] in AT_MOST else 'least'} {write(check['threshold'], _unit(check))}",
-            _value(check, "baseline") if check.get("baseline") is not None else "–", passed(check["passed"]),
+            f"{words(gate['gate'])}: {words(check['check']).lower()}", passed(check["passed"]), _value(check, "value"),
+            tag("td", f"at {'most' if check['check'] in AT_MOST else 'least'} {write(check['threshold'], _unit(check))}", class_="figure"),
+            _value(check, "baseline") if check.get("baseline") is not None else tag("td", "–", class_="figure"),
         )
         for gate in material.result.get("gates", ())
         for check in gate["checks"]
     ]  # fmt: skip
     if not rows:
         return None
-    head = ("Check", "Value", "Limit", "Knowing nothing gives", "Result")
+    head = ("Check", "Result", "Value", "Limit", "Knowing nothing gives")
     return Section("gates", "Gates", table("Each gate's checks with their limits", head, rows))
 
 
@@ -113,39 +121,42 @@ def _value(check: JSON, key: str) -> Html:
 
 def promotion(material: Material) -> Section | None:
     """What a strategy must show before it is promoted, check by check."""
-    found = material.result.get("promotion")
-    if not found or not found.get("checks"):
+    found = judged(material)
+    if not found.get("checks"):
         return None
     rows = [
-        (words(one["name"]), passed(one["passed"]), write(one.get("value"), "number"), write(one.get("threshold"), "number"),
-         one.get("sentence", ""))
+        (words(one["name"]), passed(one["passed"]), one.get("sentence", ""), _limit(one.get("value")), _limit(one.get("threshold")))
         for one in found["checks"]
-    ]  # fmt: skip
-    head = ("Check", "Result", "Value", "Threshold", "What it says")
+    ]
+    head = ("Check", "Result", "What it says", "Value", "Threshold")
     return Section("promotion", "Promotion", table("Checks before promotion", head, rows, class_="wordy"))
+
+
+def _limit(value: object) -> str:
+    return "–" if value is None else write(value, "number")
 
 
 def trials(material: Material) -> Section | None:
     """How many strategies were tried on these bars, and what so many tries give without any skill."""
-    found = material.result.get("trials")
-    counted = at(material.result, "promotion.trials") or {}
+    found, verdict = material.result.get("trials") or {}, judged(material)
+    counted = verdict.get("trials") or {}
     if not found and not counted:
         return None
-    found = found or {}
     best, luck = found.get("best_sharpe_ratio"), found.get("expected_by_luck")
-    noise = at(material.result, "promotion.noise_bar")
+    noise, kinds = verdict.get("noise_bar"), counted.get("kinds") or {}
     body = joined([
         pairs([
             ("Strategies tried on these bars", write(counted.get("n", found.get("count")), "count")),
-            ("Of them independent", write(counted["effective_n"], "number") if counted.get("effective_n") is not None else None),
+            ("Of them by kind", ", ".join(f"{write(count, 'count')} {kind}" for kind, count in kinds.items())),
+            ("Of them independent, about", write(counted["effective_n"], "count") if counted.get("effective_n") is not None else None),
             ("Sharpe ratio of the best, where it was chosen", write(best, "ratio") if best is not None else None),
             ("The best that luck alone gives", write(luck, "ratio") if luck is not None else None),
-            ("Noise bar", noise_bar(noise)),
+            ("Noise bar: the Sharpe ratio that luck shows on the bars tested", noise_bar(noise)),
             ("Probability that it is more than luck",
              write(found["deflated_probability"], "percent") if found.get("deflated_probability") is not None else None),
             ("Not known, because", found.get("reason")),
         ]),
-        against_luck(best, luck),
+        against_luck(best, luck, "where it was chosen"), against_luck(verdict.get("sharpe_ratio"), noise, "on the bars tested"),
     ])  # fmt: skip
     return Section("trials", "Trials and luck", body)
 
@@ -157,13 +168,14 @@ def noise_bar(found: object) -> str | None:
     return None if found is None else write(found, "ratio")
 
 
-def against_luck(best: object, luck: object) -> Html:
-    """The best Sharpe ratio and that of luck as two bars on one scale."""
+def against_luck(best: object, luck: object, where: str) -> Html:
+    """The Sharpe ratio of the strategy and that of luck as two bars on one scale."""
     if not isinstance(best, int | float) or not isinstance(luck, int | float) or max(best, luck) <= 0:
         return Html()
     scale = 230 / max(best, luck)
-    lines = ((0, best, "own", "chosen"), (20, luck, "luck", "luck"))
+    lines = ((0, best, "own", "strategy"), (20, luck, "luck", "luck"))
     bars = [tag("rect", x=70, y=y + 2, width=round(max(value, 0) * scale, 1), height=14, class_=kind) for y, value, kind, _ in lines]
     names = [tag("text", f"{name} {write(value, 'ratio')}", x=0, y=y + 13) for y, value, _, name in lines]
-    said = f"Sharpe ratio of the chosen strategy {write(best, 'ratio')}, of luck alone {write(luck, 'ratio')}"
-    return tag("svg", *bars, *names, class_="against", viewBox="0 0 300 38", role="img", aria_label=said)
+    said = f"Sharpe ratio {where}: of the strategy {write(best, 'ratio')}, of luck alone {write(luck, 'ratio')}"
+    drawing = tag("svg", *bars, *names, class_="against", viewBox="0 0 300 38", role="img", aria_label=said)
+    return tag("figure", drawing, tag("figcaption", f"Sharpe ratio {where}", class_="note"))

@@ -19,16 +19,18 @@
   };
 
   // Entries point the way they bet, exits are squares; a line from one to the other is solid where it won.
+  // The more trades are in sight the smaller the marks, so that the price stays visible.
   function marks(trades) {
     return chart => {
-      const { ctx, bbox } = chart, size = 3.5 * devicePixelRatio;
+      const { ctx, bbox } = chart, { min, max } = chart.scales.x;
+      const seen = trades.filter(([begin, end]) => end >= min && begin <= max);
+      const size = devicePixelRatio * Math.max(1.4, Math.min(4.5, bbox.width / devicePixelRatio / (4 * seen.length || 1)));
       const won = colour("--good"), lost = colour("--bad");
       ctx.save();
       ctx.beginPath();
       ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
       ctx.clip();
-      for (const [begin, end, paid, got, side, win] of trades) {
-        if (end < chart.scales.x.min || begin > chart.scales.x.max) continue;
+      for (const [begin, end, paid, got, side, win] of seen) {
         const x1 = chart.valToPos(begin, "x", true), x2 = chart.valToPos(end, "x", true);
         const y1 = chart.valToPos(paid, "y", true), y2 = chart.valToPos(got, "y", true);
         ctx.strokeStyle = ctx.fillStyle = win ? won : lost;
@@ -55,10 +57,10 @@
       ...size, tzDate: seconds => uPlot.tzDate(new Date(1000 * seconds), "Etc/UTC"), pxAlign: false,
       scales: { x: { time: timed } }, cursor: timed ? { sync: { key: "time" }, points: { show: spec.kind !== "price" } } : {},
       legend: { live: true, markers: { width: 2 } },
-      axes: [{ ...axis, space: 70 }, { ...axis, size: place.clientWidth < 500 ? 62 : 84, values: (_, all) => all.map(v => v == null ? "" : said(v)) }],
+      axes: [{ ...axis, space: 70 }, { ...axis, size: place.clientWidth < 500 ? 68 : 84, values: (_, all) => all.map(v => v == null ? "" : said(v)) }],
       series: [named, ...spec.series.map((one, i) => ({
         label: one.label, ...roles[one.role](i), points: { show: false }, value: (_, v) => v == null ? "–" : said(v) }))],
-      bands: spec.kind === "price" ? [{ series: [1, 2], fill: colour("--wash") }] : [],
+      bands: spec.kind === "price" ? [{ series: [1, 2], fill: colour("--rule") }] : [],
       hooks: spec.trades ? { draw: [marks(spec.trades)] } : {},
     };
   }
