@@ -38,7 +38,7 @@ COMMANDS = (
     Command("list", "Look", "List strategies, models, checkpoints, symbols and more."),
     Command("show", "Look", "Show a symbol's bars, or a strategy's features."),
     Command("report", "Look", "Write the report of an operation that has ended, one HTML page."),
-    Command("compare", "Look", "Hold two operations side by side: set-up and figures."),
+    Command("compare", "Look", "Hold two operations that have ended side by side."),
     Command("validate", "Look", "Check a strategy and explain every mistake."),
     Command("check", "Look", "Check that nothing in a strategy knows the future."),
     Command("migrate", "Look", "Rewrite a version 2 strategy as version 3."),
