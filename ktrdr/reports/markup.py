@@ -13,6 +13,10 @@ HIDDEN = frozenset({"Cc", "Cf", "Cs"})
 """Characters that show nothing, or turn what follows around: controls, formats, lone surrogates."""
 
 
+NUMBERS = "figure"
+"""The class of cells that hold a number, and of the heads of their columns."""
+
+
 class Html(str):
     """Text that is markup already."""
 
@@ -56,8 +60,10 @@ def joined(parts: Iterable[object]) -> Html:
 
 def table(caption: str, head: Sequence[object], rows: Iterable[Sequence[object]], *, class_: str | None = None) -> Html:
     """A table whose first column names the rows; it scrolls by itself where it is wider than the page."""
-    body = [tag("tr", tag("th", first, scope="row"), *(_cell(value) for value in rest)) for first, *rest in rows]
-    heading = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in head)))
+    cells = [(first, [_cell(value) for value in rest]) for first, *rest in rows]
+    body = [tag("tr", tag("th", first, scope="row"), *rest) for first, rest in cells]
+    above = ["", *(NUMBERS if cell.startswith(f'<td class="{NUMBERS}') else None for cell in cells[0][1])] if cells else [None] * len(head)
+    heading = tag("thead", tag("tr", *(tag("th", name, scope="col", class_=kind or None) for name, kind in zip(head, above, strict=True))))
     whole = tag("table", tag("caption", caption), heading, tag("tbody", *body), class_=class_)
     return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ktrdr.reports.charts import bar, shade
 from ktrdr.reports.figures import JSON, METRICS, Figure, Unit, at, moment, words, write
-from ktrdr.reports.markup import Html, joined, pairs, table, tag, text
+from ktrdr.reports.markup import Html, joined, pairs, table, tag
 from ktrdr.reports.material import Material, Section
 
 LABELS = (
@@ -17,6 +17,7 @@ LABELS = (
     Figure("efficiency", "Kept of what it earned where it learned", "percent"),
     Figure("coverage", "Share of the bars", "percent"),
     Figure("precision", "Right, where a label is known", "percent"),
+    Figure("net_pnl", "Net result", "money"),
     Figure("text", "Rule", "number"),
     Figure("in_sample", "Learned from", "number"),
 )
@@ -143,7 +144,7 @@ def walk_forward(material: Material) -> Section | None:
 def strip(rows: Sequence[JSON], key: str) -> Html:
     """A bar for each step, up or down."""
     values = [float(row[key]) if isinstance(row.get(key), int | float) else 0.0 for row in rows]
-    largest, each = max(map(abs, values)) or 1.0, 600 / len(rows)
+    largest, each = max(map(abs, values)) or 1.0, min(600 / len(rows), 60)
     blocks = [
         tag("rect", x=round(number * each + 1, 2), width=round(max(each - 2, 1), 2), y=round(40 - max(value, 0) * 36 / largest, 2),
             height=round(abs(value) * 36 / largest, 2), class_="up" if value >= 0 else "down")
@@ -172,14 +173,14 @@ def records(caption: str, rows: Iterable[JSON], bars: Sequence[str] = (), class_
     listed = list(rows)
     keys = [key for key in dict.fromkeys(key for row in listed for key in row) if any(plain(row.get(key)) for row in listed)]
     largest = {key: max((abs(row[key]) for row in listed if isinstance(row.get(key), int | float)), default=0.0) for key in bars}
-    made = [tuple(_drawn(key, row.get(key), largest.get(key)) for key in keys) for row in listed]
+    made = [(fact(keys[0], row.get(keys[0])), *(_drawn(key, row.get(key), largest.get(key)) for key in keys[1:])) for row in listed]
     return table(caption, [KNOWN[key].label if key in KNOWN else words(key) for key in keys], made, class_=class_)
 
 
 def _drawn(key: str, value: object, largest: float | None) -> Html:
-    if largest is None or not isinstance(value, int | float):
-        return text(fact(key, value))
-    return joined([bar(value, largest), " ", fact(key, value)])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return tag("td", fact(key, value), class_=None if isinstance(value, str | bool) else "figure")
+    return tag("td", "" if largest is None else joined([bar(value, largest), " "]), fact(key, value), class_="figure")
 
 
 def plain(value: object) -> bool:

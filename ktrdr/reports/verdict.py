@@ -89,16 +89,16 @@ def leaks(backtest: JSON | None) -> list[str]:
     return [f"the leak proof failed: {words(one['name']).lower()}: {one.get('reason', '')}" for one in checks if not one["passed"]]
 
 
-def passed(good: object) -> Html:
+def passed(good: object, otherwise: str = "failed") -> Html:
     """A tick or a cross, with the word."""
-    return tag("td", "✓ passed" if good else "✗ refused", class_="good" if good else "bad")
+    return tag("td", "✓ passed" if good else f"✗ {otherwise}", class_="good" if good else "bad")
 
 
 def gates(material: Material) -> Section | None:
     """Every check of every gate: value, limit, and what knowing nothing gives."""
     rows = [
         (
-            f"{words(gate['gate'])}: {words(check['check']).lower()}", passed(check["passed"]), _value(check, "value"),
+            f"{words(gate['gate'])}: {words(check['check']).lower()}", passed(check["passed"], "refused"), _value(check, "value"),
             tag("td", f"at {'most' if check['check'] in AT_MOST else 'least'} {write(check['threshold'], _unit(check))}", class_="figure"),
             _value(check, "baseline") if check.get("baseline") is not None else tag("td", "–", class_="figure"),
         )

@@ -10,6 +10,12 @@
     price: value => String(+value.toPrecision(7)),
     number: value => String(+value.toPrecision(4)),
   };
+  // Per least distance of two marks: how a mark is written, and what is added below where a year, or a day, begins.
+  const day = 86400, none = [null, null, null, null];
+  const dates = [
+    [365 * day, "{YYYY}", null, ...none, null, 1], [28 * day, "{MMM}", "\n{YYYY}", ...none, null, 1],
+    [day, "{D} {MMM}", "\n{YYYY}", ...none, null, 1], [60, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+  ];
   const dashes = [[6, 4], [2, 3], [10, 3, 2, 3], [1, 4]];
   const roles = {
     own: () => ({ stroke: colour("--own"), width: 1.6 }),
@@ -57,7 +63,7 @@
       ...size, tzDate: seconds => uPlot.tzDate(new Date(1000 * seconds), "Etc/UTC"), pxAlign: false,
       scales: { x: { time: timed } }, cursor: timed ? { sync: { key: "time" }, points: { show: spec.kind !== "price" } } : {},
       legend: { live: true, markers: { width: 2 } },
-      axes: [{ ...axis, space: 70 }, { ...axis, size: place.clientWidth < 500 ? 68 : 84, values: (_, all) => all.map(v => v == null ? "" : said(v)) }],
+      axes: [{ ...axis, space: 70, ...(timed ? { values: dates } : {}) }, { ...axis, size: place.clientWidth < 500 ? 68 : 84, values: (_, all) => all.map(v => v == null ? "" : said(v)) }],
       series: [named, ...spec.series.map((one, i) => ({
         label: one.label, ...roles[one.role](i), points: { show: false }, value: (_, v) => v == null ? "–" : said(v) }))],
       bands: spec.kind === "price" ? [{ series: [1, 2], fill: colour("--rule") }] : [],
