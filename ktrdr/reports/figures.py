@@ -34,7 +34,7 @@ METRICS = (
     Figure("avg_trade", "Average trade", "money"),
     Figure("largest_win", "Largest win", "money"),
     Figure("largest_loss", "Largest loss", "money"),
-    Figure("avg_bars_held", "Bars held", "number"),
+    Figure("avg_bars_held", "Bars held", "ratio"),
     Figure("exposure", "Time in the market", "percent"),
     Figure("total_costs", "Costs paid", "money"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
 from ktrdr.api.deps import Answer, Reports
@@ -16,7 +16,7 @@ router = APIRouter(tags=["reports"])
 OperationIdent = Annotated[str, Query(min_length=1, max_length=128, description="An operation's id, or a part that only one has.")]
 
 
-@router.get("/operations/{operation_id}/report", response_class=HTMLResponse)
+@router.get("/operations/{operation_id}/report", response_class=Response, responses={200: {"content": {"text/html": {}}}})
 async def show_report(operation_id: str, reports: Reports) -> HTMLResponse:
     """Show the report of an operation that has ended: one page that loads nothing else."""
     headers = {
