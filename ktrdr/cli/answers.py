@@ -31,31 +31,28 @@ class ApiError(KtrdrError):
 
 
 def ask(method: str, url: str, path: str, params: Mapping[str, Any] | None = None, body: JSON | None = None) -> Any:
-    """One answer in JSON; a GET is tried again where the connection or the backend fails for a moment."""
-    whole = address(url, path, params)
-    return answer_of(*exchange(method, url, whole, body))
+    """One answer; a GET is tried again where the connection or the backend fails for a moment.
+
+    It uses the standard library, because httpx takes longer to load than the answer takes to come.
+    """
+    return answer_of(*_exchanged(method, url, path, params, body))
 
 
-def download(url: str, path: str) -> bytes:
-    """The bytes that a GET answers with; ApiError where it is refused."""
-    status, whole, content = exchange("GET", url, address(url, path, None), None)
-    return content if status < 300 else answer_of(status, whole, content)
+def download(url: str, path: str, params: Mapping[str, Any] | None = None) -> bytes:
+    """A file, or ApiError."""
+    status, whole, content = _exchanged("GET", url, path, params, None)
+    if status >= 300:
+        answer_of(status, whole, content)
+    return content
 
 
-def address(url: str, path: str, params: Mapping[str, Any] | None) -> str:
-    """A path of the API with its query."""
+def _exchanged(method: str, url: str, path: str, params: Mapping[str, Any] | None, body: JSON | None) -> tuple[int, str, bytes]:
+    """Status, address and content of an answer."""
     written = {True: "true", False: "false"}
     given = urllib.parse.urlencode({
         name: written[value] if isinstance(value, bool) else value for name, value in (params or {}).items() if value is not None
     })  # fmt: skip
-    return url + path.removeprefix("/api/v1") + (f"?{given}" if given else "")
-
-
-def exchange(method: str, url: str, whole: str, body: JSON | None) -> tuple[int, str, bytes]:
-    """Status, address and content of one answer.
-
-    It uses the standard library, because httpx takes longer to load than the answer takes to come.
-    """
+    whole = url + path.removeprefix("/api/v1") + (f"?{given}" if given else "")
     content = None if method == "GET" else json.dumps(body or {}).encode()
     headers = {"Content-Type": "application/json", **backend.credentials()}
     question = urllib.request.Request(whole, content, headers, method=method)  # noqa: S310  (the address is a backend of ours)
@@ -69,11 +66,11 @@ def exchange(method: str, url: str, whole: str, body: JSON | None) -> tuple[int,
             with refused:
                 status, answer = refused.code, refused.read()
         except (OSError, HTTPException) as error:
-            logger.info("%s %s: %s", method, whole, error)
+            logger.info("%s %s: %s", method, path, error)
             if not again:
                 raise unreachable(url) from error
             status, answer = 503, b""
-        logger.info("%s %s: %s in %.0f ms", method, whole, status, 1000 * (time.monotonic() - begun))
+        logger.info("%s %s: %s in %.0f ms", method, path, status, 1000 * (time.monotonic() - begun))
         if not again or status not in TEMPORARY:
             return status, whole, answer
         time.sleep(0.1 * 2**attempt)  # a backend that is just starting or busy gets a moment

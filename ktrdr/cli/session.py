@@ -52,14 +52,14 @@ class Session:
         """One answer of the backend."""
         return ask("GET", self.address(), path, params)
 
-    def download(self, path: str) -> bytes:
-        """The bytes that the backend answers with."""
-        return download(self.address(), path)
-
     def post(self, path: str, json: JSON | None = None) -> Any:
         """One answer of the backend to a POST."""
         return ask("POST", self.address(), path, body=json)
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """One answer of the backend to a DELETE."""
-        return ask("DELETE", self.address(), path)
+        return ask("DELETE", self.address(), path, params)
+
+    def download(self, path: str, params: Mapping[str, Any] | None = None) -> bytes:
+        """A file of the backend."""
+        return download(self.address(), path, params)
