@@ -26,6 +26,7 @@ from ktrdr.services.collector import Exporter
 from ktrdr.services.figures import OperationFigures
 from ktrdr.services.housekeeping import tidy_for_ever
 from ktrdr.services.operations import OperationsService, prepared
+from ktrdr.services.reports import ReportsService
 from ktrdr.services.traces import OperationTraces
 from ktrdr.services.unfinished import UnfinishedTrials
 from ktrdr.settings import Settings
@@ -54,6 +55,7 @@ class Backend:
     workspace: Workspace
     operations: OperationsService
     agent: AgentService
+    reports: ReportsService
     traces: OperationTraces | None
     """None where nothing is traced."""
 
@@ -131,7 +133,7 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
         await dispatcher.start()
         unfinished.catch_up()
         housekeeping = asyncio.create_task(tidy_for_ever(store, ports.checkpoints, settings), name="housekeeping")
-        yield Backend(settings, ports, operations, AgentService(operations, ports, spending), traces)
+        yield Backend(settings, ports, operations, AgentService(operations, ports, spending), ReportsService(operations, ports), traces)
     finally:
         if housekeeping:
             housekeeping.cancel()

@@ -52,7 +52,8 @@ def with_benchmarks(result: Backtest) -> Backtest:
                    exposure=(len(tape) - 1) / len(tape))  # fmt: skip
     luck, typical = random_entry(result)
     more: dict[str, Metrics] = {"volatility_hold": held} | ({"random_entry": typical} if typical else {})
-    return replace(result, benchmarks=result.benchmarks | more, random_entry=luck)
+    curves = result.benchmark_equity | {"volatility_hold": worth}
+    return replace(result, benchmarks=result.benchmarks | more, benchmark_equity=curves, random_entry=luck)
 
 
 def held_at_volatility(bars: Bars, costs: Costs, capital: float, result: Backtest) -> tuple[Floats, float]:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -173,6 +173,8 @@ class Backtest:
     random_entry: RandomEntry | None = None
     """Where it stands among entries at random; None without trades, or where that was not asked."""
     breakdown: Breakdown | None = None
+    benchmark_equity: dict[str, Floats] = field(default_factory=dict)
+    """At the close of each bar, of those benchmarks that move."""
 
     @cached_property
     def held(self) -> Floats:
@@ -240,9 +242,10 @@ class Backtest:
         return "\n".join(["time,cash,positions,exposure", *lines, ""])
 
     def equity_csv(self) -> str:
-        """The equity curve as CSV: start of the bar, equity at its close."""
-        lines = [f"{moment}Z,{worth!r}" for moment, worth in zip(np.datetime_as_string(self.time, "s"), self.equity.tolist(), strict=True)]
-        return "\n".join(["time,equity", *lines, ""])
+        """The equity curve as CSV, with those of the benchmarks beside it: start of the bar, equity at its close."""
+        curves = {"equity": self.equity, **self.benchmark_equity}
+        columns = ([f"{moment}Z" for moment in np.datetime_as_string(self.time, "s")], *(map(repr, c.tolist()) for c in curves.values()))
+        return "\n".join([",".join(["time", *curves]), *map(",".join, zip(*columns, strict=True)), ""])
 
 
 def _csv(kind: type[BaseModel], rows: Iterable[BaseModel]) -> str:

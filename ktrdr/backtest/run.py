@@ -38,11 +38,14 @@ def run_backtest(
     result = trade(bars, targets, costs, capital, on_chunk, execution=execution, history=history, on_state=on_state, resume=resume)
     tape, every = result.tape, tuple(result.costs_of.values())
     share = Execution.model_validate({"size": {"share": 1 / len(tape.symbols)}})
-    benchmarks = {}
+    benchmarks, curves = {}, {}
     for name, position in (("buy_and_hold", 1), ("flat", 0)):
         held = [np.full(len(own), position, np.int8) for own in tape.bars]
-        benchmarks[name] = trade(tape.bars, held, every, capital, execution=share).metrics
-    return replace(result, benchmarks=benchmarks)
+        one = trade(tape.bars, held, every, capital, execution=share)
+        benchmarks[name] = one.metrics
+        if position:
+            curves[name] = one.equity
+    return replace(result, benchmarks=benchmarks, benchmark_equity=curves)
 
 
 def trade(

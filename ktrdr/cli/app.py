@@ -37,6 +37,8 @@ COMMANDS = (
     Command("dummy", "Operations", "Run an operation that only counts, to try things out."),
     Command("list", "Look", "List strategies, models, checkpoints, symbols and more."),
     Command("show", "Look", "Show bars, a strategy's features, the schema, or what was tried."),
+    Command("report", "Look", "Write the report of an operation that has ended, one HTML page."),
+    Command("compare", "Look", "Hold two operations that have ended side by side."),
     Command("validate", "Look", "Check a strategy and explain every mistake."),
     Command("explain", "Look", "Say a model's rules, how each has done, and why it decided so."),
     Command("check", "Look", "Check that nothing in a strategy knows the future."),
