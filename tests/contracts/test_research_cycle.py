@@ -154,7 +154,7 @@ def test_a_cycle_goes_from_a_goal_to_a_verdict(tmp_path):
     assert found["verdict"] in {"promising", "mediocre", "poor"}
     assert found["strategy_name"].startswith("momentum_eurusd_1h_")
     assert [gate["gate"] for gate in found["gates"]] == ["training", "backtest"]
-    assert set(found["backtest"]["benchmarks"]) == {"buy_and_hold", "flat"}
+    assert set(found["backtest"]["benchmarks"]) == {"buy_and_hold", "flat", "volatility_hold", "random_entry"}
     assert found["costs"].startswith("per side: spread")
     assert "not by a language model" in found["designed_by"]
     assert found["trials"]["count"] == 4
@@ -360,15 +360,15 @@ def test_a_child_that_cannot_be_started_ends_the_cycle_with_the_reason(tmp_path)
 
 def test_a_backtest_that_was_drained_ends_with_the_same_bytes(tmp_path):
     workspace = workspace_in(tmp_path)
-    workspace.bars.write(swinging_bars(46_000))
+    workspace.bars.write(swinging_bars(230_000))
     trained(workspace)
-    parameters = {"strategy_name": "momentum", "start_date": "2015-05-05", "end_date": "2020-01-01"}
+    parameters = {"strategy_name": "momentum", "start_date": "2015-05-05", "end_date": "2041-01-01"}
     whole = run(workspace, "backtesting", parameters).result
-    begun = run(workspace, "backtesting", parameters, stop_at={"20,000/": Drained()})
+    begun = run(workspace, "backtesting", parameters, stop_at={"200,000/": Drained()})
     assert isinstance(begun.raised, Drained)
-    assert begun.link.checkpoints[-1].position == "bar 20000"
+    assert begun.link.checkpoints[-1].position == "bar 200000"
     resumed = run(workspace, "backtesting", parameters, begun.link.checkpoints[-1]).result
-    assert not any(report["current_step"].startswith("20,000/") for report in begun.link.progress[:-1])
+    assert not any(report["current_step"].startswith("200,000/") for report in begun.link.progress[:-1])
     for name, path in whole["files"].items():
         assert Path(path).read_bytes() == Path(resumed["files"][name]).read_bytes()
 
