@@ -112,7 +112,8 @@ class Backtesting(Kind):
         job.report(100, f"{len(tested):,}/{len(tested):,} bars", items=(len(tested), len(tested)))
         return {
             "strategy_name": strategy.name, "content_hash": strategy.content_hash, "model_path": self.model_path,
-            "start_date": written(dates[0]), "end_date": written(dates[1]), "provider": tested.provider, "in_sample": in_sample,
+            "start_date": written(dates[0]), "end_date": written(dates[1]), "provider": tested.provider, "adjustment": tested.adjustment,
+            "in_sample": in_sample,
             **result.to_json(), "sharpe_probability": sharpe_probability(result),
             "leak_proof": proof.model_dump(mode="json"), "files": files,
         }  # fmt: skip

@@ -16,6 +16,8 @@ from ktrdr.market.timeframe import Timeframe
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
 COLUMNS = ("open", "high", "low", "close", "volume")
+RAW = "raw"
+"""The adjustment of prices that are as the provider gave them."""
 
 
 def as_time(moment: datetime) -> np.datetime64:
@@ -44,6 +46,8 @@ class Bars:
     close: Floats
     volume: Floats
     provider: str = ""
+    adjustment: str = RAW
+    """Which splits and dividends were taken out of the prices, such as `splits 3f2a91c0`."""
 
     @classmethod
     def checked(
@@ -81,7 +85,7 @@ class Bars:
         """Some rows, as views."""
         return Bars(
             self.symbol, self.timeframe, self.time[part], self.open[part], self.high[part], self.low[part],
-            self.close[part], self.volume[part], self.provider,
+            self.close[part], self.volume[part], self.provider, self.adjustment,
         )  # fmt: skip
 
     def between(self, start: datetime | None, end: datetime | None) -> Bars:

@@ -49,6 +49,8 @@ class TrainingRecord(Part):
     """Rows of train, validation and test."""
     bars: dict[str, str]
     """sha256 of the bars read, by symbol and timeframe."""
+    adjustments: dict[str, str] = {}
+    """Which splits and dividends were out of their prices, such as `splits 3f2a91c0`, or raw."""
     versions: dict[str, str]
     threads: int
     cpu: str

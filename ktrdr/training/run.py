@@ -58,6 +58,7 @@ def _record(samples: Samples, strategy: Strategy, fitted: Fitted, device: str) -
         label={"source": labels.source, **strategy.label.model_dump(mode="json")},
         rows=samples.rows,
         bars=samples.bars,
+        adjustments=samples.adjustments,
         versions={"ktrdr": ktrdr.__version__, "numpy": np.__version__, "torch": torch.__version__},
         threads=THREADS,
         cpu=torch.backends.cpu.get_cpu_capability(),

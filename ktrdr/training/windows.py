@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -66,6 +66,8 @@ class Samples:
     end: str
     bars: dict[str, str]
     """sha256 of the bars read, by symbol and timeframe."""
+    adjustments: dict[str, str] = field(default_factory=dict)
+    """Which splits and dividends were out of their prices."""
 
     @property
     def rows(self) -> dict[str, int]:
@@ -126,6 +128,7 @@ def build_samples(strategy: Strategy, bars: Mapping[str, Mapping[Timeframe, Bars
         start=start.isoformat(),
         end=end.isoformat(),
         bars={f"{symbol} {tf}": own.digest() for symbol, read in complete.items() for tf, own in sorted(read.items())},
+        adjustments={f"{symbol} {tf}": own.adjustment for symbol, read in complete.items() for tf, own in sorted(read.items())},
     )
 
 
