@@ -306,7 +306,8 @@ class DataLoad(Kind):
             job.warn(f"{conflicts} of the bars had been stored with other values; {which}; revisions.parquet beside them has both")
         if left_out := sum(s.outcome.quarantined for s in segments):
             job.warn(f"{left_out} rows could not be bars; quarantine.csv beside the series has them, with the reasons")
-        for finding in check_bars(workspace.bars.read(self.symbol, self._size, provider=self.provider, hours=self._hours)):
+        bars = workspace.bars.read(self.symbol, self._size, provider=self.provider, adjust="raw", hours=self._hours)
+        for finding in check_bars(bars, workspace.bars.actions(self.symbol, self._named)):
             job.warn(str(finding))
 
 

@@ -7,6 +7,7 @@ import io
 import re
 import zipfile
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ def read_table(path: Path, separator: str, *, header: bool, skip_rows: int) -> p
         if path.suffix == ".parquet":
             return pl.read_parquet(_content(path))
         content = _content(path)
-        _check_head(path.name, content, separator, header=header, skip_rows=skip_rows)
+        _check_head(path, content, separator, header=header, skip_rows=skip_rows)
         table = pl.read_csv(content, separator=separator, has_header=header, infer_schema=False, skip_rows=skip_rows)
     except (pl.exceptions.PolarsError, OSError, zipfile.BadZipFile) as broken:
         reason = str(broken).splitlines()[0]
@@ -73,7 +74,7 @@ def _action(name: str, number: int, row: list[str]) -> Action:
 def _from_factors(lines: list[list[str]]) -> tuple[Action, ...]:
     """What happened between two lines of factors, each of which applies to its day and those before it."""
     found = []
-    for (day, price, split, close), (_, price_after, split_after, _) in zip(lines, lines[1:], strict=False):
+    for (day, price, split, close), (_, price_after, split_after, _) in pairwise(lines):
         following = date(int(day[:4]), int(day[4:6]), int(day[6:])) + timedelta(days=1)
         while following.weekday() >= SATURDAY:
             following += timedelta(days=1)
@@ -99,14 +100,15 @@ def _content(path: Path) -> bytes:
         return archive.read(names[0])
 
 
-def _check_head(name: str, content: bytes, separator: str, *, header: bool, skip_rows: int) -> None:
+def _check_head(path: Path, content: bytes, separator: str, *, header: bool, skip_rows: int) -> None:
     """Invalid where the first lines show that the file is something else than was said."""
+    name = path.name
     lines = content[:65_536].decode("utf-8", errors="replace").splitlines()[skip_rows:][:2]
     first, *rest = ([field.strip() for field in line.split(separator)] for line in lines) if lines else ([""],)
     if lines and FACTOR_LINE.fullmatch(lines[0]):
         raise Invalid(
             f"{name} holds factors of splits and dividends, and no prices",
-            hint=f"load prices as they were traded, and name this file beside them: --option actions_file={name}",
+            hint=f"load prices as they were traded, and name this file beside them: --option actions_file={path}",
         )
     by_place = "name the columns by place: --option header=false"
     if header and rest and len(rest[0]) > len(first):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from ktrdr.errors import Invalid
 from ktrdr.market.actions import Action
@@ -92,11 +92,12 @@ class Files(Provider):
     def _are_known(cls, zones: dict[str, str]) -> dict[str, str]:
         return {date.fromisoformat(day).isoformat(): cls._is_known(zone) or "" for day, zone in sorted(zones.items())}
 
-    @model_validator(mode="after")
-    def _adjusts_once(self) -> Self:
-        if self.adjusted and (self.actions_file or {"split", "dividend"} & set(self.columns)):
+    @field_validator("adjusted")
+    @classmethod
+    def _adjusts_once(cls, adjusted: bool, others: ValidationInfo) -> bool:
+        if adjusted and (others.data.get("actions_file") or {"split", "dividend"} & set(others.data.get("columns", ()))):
             raise ValueError("prices that are adjusted already take no splits and dividends")
-        return self
+        return adjusted
 
     def origin(self, symbol: str) -> str:
         """Whether its prices are as they were traded."""

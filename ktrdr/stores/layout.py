@@ -23,6 +23,14 @@ from ktrdr.stores.series import ORIGIN_FILE, SeriesFolder, bars_of
 
 YEAR_FILE = re.compile(r"\d{4}\.parquet")
 CATALOG = "catalog.sqlite"
+BEFORE = "BEGIN IMMEDIATE; DROP TABLE series; DROP INDEX loads_of_a_series; ALTER TABLE loads RENAME TO older;"
+AFTER = """
+INSERT INTO loads SELECT number, provider, symbol, timeframe, start, "end", hours, state, bars, added, conflicts,
+    message, asked_at, ended_at, conflicts, 0 FROM older;
+DROP TABLE older;
+COMMIT;
+"""
+"""Before, the new values of every conflict were kept."""
 
 
 def older_files(path: Path) -> list[Path]:
@@ -69,12 +77,7 @@ def _catalogued(path: Path) -> dict[tuple[str, str, str], Hours]:
         return {}
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            connection.executescript(
-                "BEGIN IMMEDIATE; DROP TABLE series; DROP INDEX loads_of_a_series; ALTER TABLE loads RENAME TO older;"
-                f"{SCHEMA}"
-                'INSERT INTO loads SELECT number, provider, symbol, timeframe, start, "end", hours, state, bars, added, conflicts,'
-                " message, asked_at, ended_at, conflicts, 0 FROM older; DROP TABLE older; COMMIT;"
-            )
+            connection.executescript(f"{BEFORE}{SCHEMA}{AFTER}")
         rows = connection.execute("SELECT provider, symbol, timeframe, hours FROM loads WHERE state != 'failed' ORDER BY number")
         return {(provider, symbol, timeframe): hours for provider, symbol, timeframe, hours in rows}
 

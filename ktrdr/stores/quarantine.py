@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,5 +51,5 @@ def _lines(folder: Path) -> list[list[str]]:
 
 def _words(row: BadRow) -> list[str]:
     """A row as the file writes it; what could not be read is left empty."""
-    values = ["" if value != value else repr(float(value)) for value in row.values]
+    values = ["" if math.isnan(value) else repr(float(value)) for value in row.values]
     return [row.reason, str(row.row) if row.row is not None else "", row.time.isoformat() if row.time else "", *values]

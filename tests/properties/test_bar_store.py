@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_whatever_is_loaded_the_series_is_what_a_mapping_would_be(sequence: list
 @given(loads, st.lists(st.integers(0, DAYS), max_size=4), st.randoms(), sizes)
 def test_the_order_of_the_chunks_of_a_load_does_not_matter(load: Loads, cuts: list[int], chance: Any, size: str) -> None:
     edges = [0, *sorted(cuts), DAYS + 1]
-    chunks = [{d: p for d, p in load.items() if low <= d < high} for low, high in zip(edges, edges[1:], strict=False)]
+    chunks = [{d: p for d, p in load.items() if low <= d < high} for low, high in pairwise(edges)]
     chance.shuffle(chunks)
     with stores() as (at_once, in_parts):
         at_once.write(bars_of(load, size))

@@ -480,8 +480,8 @@ def test_a_trigger_without_a_goal_returns_at_once(api: Api) -> None:
     assert api.heard("POST", "/agent/trigger")[0].body == {}
 
 
-BARS = {"symbol": "EURUSD", "timeframe": "1h", "provider": "sample", "total": 31_000, "dates": ["2012-01-01T21:00:00+00:00"],
-        "ohlcv": [[1.2931, 1.2942, 1.2925, 1.29395, 1203.0]]}  # fmt: skip
+BARS = {"symbol": "EURUSD", "timeframe": "1h", "provider": "sample", "adjustment": "raw", "total": 31_000,
+        "dates": ["2012-01-01T21:00:00+00:00"], "ohlcv": [[1.2931, 1.2942, 1.2925, 1.29395, 1203.0]]}  # fmt: skip
 
 
 def test_bars(api: Api, capsys: pytest.CaptureFixture[str]) -> None:

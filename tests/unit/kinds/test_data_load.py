@@ -299,6 +299,27 @@ def test_hours_are_series_of_their_own(workspace: Workspace):
     assert [s.hours for s in workspace.bars.series() if s.symbol == "AAPL"] == ["all", "regular"]
 
 
+def test_bars_of_other_seeds_are_not_mixed_and_the_label_stays_with_the_series(workspace: Workspace):
+    words = {"symbol": "MADE", "provider": "synthetic", "mode": "full", "start_date": "2012-01-01", "end_date": "2013-01-01"}
+    assert run(workspace, **words)["origin"] == "made up, no market: seed 7, volatility 0.15, no edge"
+    with pytest.raises(Invalid, match=r"holds made up, no market: seed 7.* not made up, no market: seed 8"):
+        run(workspace, **words, seed=8)
+    assert workspace.bars.find("MADE", DAY).origin.startswith("made up")
+
+
+def test_files_bring_their_splits_and_what_cannot_be_bars_stands_aside(workspace: Workspace, csv: Any, tmp_path: Path):
+    path = Path(csv("2020-01-01", 5))
+    path.write_text(path.read_text() + "\n2020-01-06,1,2,3,4,5\n2020-01-07,25,26,24,25,40")
+    (tmp_path / "splits.csv").write_text("day,kind,value\n2020-01-07,split,4\n")
+    words = {"symbol": "AA", "provider": "files", "file": str(path), "actions_file": str(tmp_path / "splits.csv")}
+    result = run(workspace, **words, bad_rows="quarantine")
+    assert (result["bars_loaded"], result["quarantined"]) == (6, 1)
+    (aside,) = workspace.bars.quarantined("AA", DAY, "files")
+    assert (aside.row, aside.values) == (7, (1.0, 2.0, 3.0, 4.0, 5.0))
+    bars = workspace.bars.read("AA", DAY)
+    assert (bars.close[0], bars.close[-1], bars.adjustment[:7]) == (25.0, 25.0, "splits ")
+
+
 class Faulty(Synthetic):
     """A provider one of whose rows cannot be a bar."""
 

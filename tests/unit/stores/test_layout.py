@@ -30,7 +30,10 @@ CREATE TABLE loads (
 );
 CREATE INDEX loads_of_a_series ON loads (symbol, timeframe, provider);
 INSERT INTO loads (provider, symbol, timeframe, start, "end", hours, state, bars, added, conflicts, asked_at)
-VALUES ('yahoo', 'AA', '1h', '2019-12-30T00:00:00+00:00', '2020-02-01T00:00:00+00:00', 'regular', 'answered', 100, 90, 3, '2020-02-01T00:00:00+00:00');
+VALUES (
+    'yahoo', 'AA', '1h', '2019-12-30T00:00:00+00:00', '2020-02-01T00:00:00+00:00', 'regular', 'answered', 100, 90, 3,
+    '2020-02-01T00:00:00+00:00'
+);
 """
 
 
@@ -56,7 +59,7 @@ def older(tmp_path: Path, make_bars: Callable[..., Bars]) -> Path:
 def test_bars_in_an_older_layout_are_refused_with_the_command_that_moves_them(older: Path) -> None:
     store = BarStore(older)
     for ask in (store.series, lambda: store.read("AA", HOUR), lambda: store.loads("AA", HOUR, "yahoo")):
-        with pytest.raises(Invalid, match="older layout|version 0, this ktrdr has version 2") as failure:
+        with pytest.raises(Invalid, match=r"older layout|version 0, this ktrdr has version 2") as failure:
             ask()
         assert "python -m ktrdr.stores.layout" in (failure.value.hint or "")
 
