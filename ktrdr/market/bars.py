@@ -65,7 +65,9 @@ class Bars:
         _check(f"{symbol} {timeframe}", stamps, columns)
         for array in (stamps, *columns.values()):
             array.setflags(write=False)
-        return cls(symbol, timeframe, stamps, **columns, provider=provider)
+        return cls(
+            symbol, timeframe, stamps, columns["open"], columns["high"], columns["low"], columns["close"], columns["volume"], provider
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.time)

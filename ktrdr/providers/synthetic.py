@@ -89,7 +89,8 @@ class Synthetic(Provider):
         if self.edge == "hours":
             hour = time.astype("datetime64[h]").astype(np.int64) % 24
             up, down = (((hour >= first) & (hour < after)).astype(float) for first, after in (RISING, FALLING))
-            return moves + self.edge_size * (up - down)
+            lifted: Floats = moves + self.edge_size * (up - down)
+            return lifted
         if self.edge == "none":
             return moves
         pull, linked, last = self.edge_size if self.edge == "momentum" else -self.edge_size, [], 0.0

@@ -106,7 +106,7 @@ class SeriesFolder:
 
     def read(self, start: datetime | None = None, end: datetime | None = None) -> Bars:
         """The bars of [start, end)."""
-        low, high = (moment and self._period(as_time(moment)) for moment in (start, end))
+        low, high = (self._period(as_time(moment)) if moment else None for moment in (start, end))
         files = [f for f in self.files() if (low is None or f.stem >= low) and (high is None or f.stem <= high)]
         tables = [_read(file) for file in files] or [_empty()]
         return self._bars(tables).between(start, end)
