@@ -511,10 +511,10 @@ def test_what_is_odd_in_bars_and_in_a_file(api: Api, capsys: pytest.CaptureFixtu
     api.on("GET", "/data/check", Answer(200, {"success": True, "data": ODD}))
     api.on("POST", "/data/check", Answer(200, {"success": True, "data": {**ODD, "findings": []}}))
     shown = screen(api, capsys, "data", "check", "aapl") + screen(api, capsys, "data", "check", "AAPL", "1d", "--json")
-    screen(api, capsys, "data", "check", "AAPL", "-t", "1h", "--provider", "yahoo", "--start", "2018-01-01")
+    screen(api, capsys, "data", "check", "AAPL", "-t", "1h", "--provider", "yahoo", "--against", "ccxt", "--start", "2018-01-01")
     assert [request.query for request in api.heard("GET", "/data/check")] == [
         {"symbol": "AAPL", "timeframe": "1d"}, {"symbol": "AAPL", "timeframe": "1d"},
-        {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "start_date": "2018-01-01"},
+        {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "against": "ccxt", "start_date": "2018-01-01"},
     ]  # fmt: skip
     agrees("data_check", shown + screen(api, capsys, "data", "check", "AAPL", "1h", "--file", "/data/a.csv", "--option", "zone=UTC"))
     body = {"symbol": "AAPL", "timeframe": "1h", "file": "/data/a.csv", "zone": "UTC"}
