@@ -152,11 +152,35 @@ class BarStore:
         """The rows that could not be bars."""
         return quarantine.read(self.folder(symbol, timeframe, provider, hours).path)
 
-    def check_origin(self, symbol: str, timeframe: Timeframe, provider: str, origin: str, hours: Hours = "all") -> None:
+    def delete(self, symbol: str, timeframe: Timeframe, provider: str | None = None, hours: Hours | None = None) -> Series:
+        """Remove a series from the home, with what is noted of its loads; NoData if none was loaded, Invalid if it is not clear which."""
+        symbol = canonical(symbol)
+        found = [
+            s for s in self._home(symbol) if s.timeframe == timeframe and provider in (None, s.provider) and hours in (None, s.hours)
+        ]  # fmt: skip
+        if len({series.provider for series in found}) > 1:
+            raise _which_provider(found)
+        if len(found) > 1:
+            raise Invalid(
+                f"{symbol} {timeframe} of {found[0].provider} is stored with {' and '.join(s.hours for s in found)} hours",
+                hint="say the hours of the one that is to go",
+            )
+        if not found:
+            raise NoData(
+                f"no bars of {symbol} {timeframe}{f' of provider {provider}' if provider else ''} were loaded",
+                hint="ktrdr list symbols names every series; those that come with the product cannot be deleted",
+            )
+        folder = self.folder(symbol, timeframe, found[0].provider, found[0].hours)
+        with folder.locked():
+            self.catalog.forget(folder.key)
+            folder.clear()
+        return found[0]
+
+    def check_origin(self, symbol: str, timeframe: Timeframe, provider: str, origin: str, hours: Hours | None = None) -> None:
         """Invalid when a provider's stored bars are of another origin than those to come."""
-        folder = self.folder(symbol, timeframe, provider, hours)
-        if folder.files() and folder.origin() != origin:
-            raise folder.of_another_origin(origin)
+        stored = self.stored(symbol, timeframe, provider, hours)
+        if stored and stored.origin != origin:
+            raise self.folder(symbol, timeframe, provider, stored.hours).of_another_origin(origin)
 
     def keep_actions(self, symbol: str, provider: str, actions: Iterable[Action]) -> None:
         """Add splits and dividends to those that are known; the newer figure of a day wins."""

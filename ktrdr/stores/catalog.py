@@ -115,6 +115,13 @@ class Catalog:
                 [(*key.columns, file, _text(p.first), _text(p.last), p.bars, p.stamp) for file, p in periods.items()],
             )
 
+    def forget(self, key: Key) -> None:
+        """Strike a series of one kind of hours, and its loads."""
+        with self._database.write() as connection:
+            for table in ("periods", "loads"):
+                statement = f"DELETE FROM {table} WHERE (provider, symbol, timeframe, hours) = (?, ?, ?, ?)"  # noqa: S608
+                connection.execute(statement, key.columns)
+
     def begin(self, key: Key, start: datetime, end: datetime) -> int:
         """Note that a provider is being asked; returns the number of the load."""
         with self._database.write() as connection:

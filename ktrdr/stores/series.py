@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ktrdr.errors import Invalid
 from ktrdr.market.bars import COLUMNS, Bars, Floats, Times, as_datetime, as_time
 from ktrdr.market.timeframe import SECONDS, Timeframe
-from ktrdr.stores import atomic, revisions
+from ktrdr.stores import atomic, quarantine, revisions
 from ktrdr.stores.catalog import Hours, Key, Period
 from ktrdr.stores.locks import LOCK_SECONDS, locked
 
@@ -108,8 +108,7 @@ class SeriesFolder:
         """The bars of [start, end)."""
         low, high = (self._period(as_time(moment)) if moment else None for moment in (start, end))
         files = [f for f in self.files() if (low is None or f.stem >= low) and (high is None or f.stem <= high)]
-        tables = [_read(file) for file in files] or [_empty()]
-        return self._bars(tables).between(start, end)
+        return self._bars([_read(file) for file in files]).between(start, end)
 
     def period(self, file: Path) -> Period:
         """What a file holds."""
@@ -135,7 +134,7 @@ class SeriesFolder:
 
     def _merge(self, period: str, fresh: Bars, may_win: NDArray[np.bool_], seen_at: datetime) -> Merged:
         file = self.path / f"{period}.parquet"
-        old = self._bars([_read(file) if file.exists() else _empty()])
+        old = self._bars([_read(file)] if file.exists() else [])
         place = np.searchsorted(old.time, fresh.time)
         there = np.zeros(len(fresh), bool)
         inside = place < len(old)
@@ -149,25 +148,29 @@ class SeriesFolder:
                 self.path, at, stored=stored[:, differs], offered=offered[:, differs], wins=wins[differs], seen_at=seen_at
             )  # fmt: skip
         added = int((~there).sum())
-        if added or wins.any():
-            values = _values(old)
-            values[:, place[there][wins]] = offered[:, wins]
-            time = np.concatenate((old.time, fresh.time[~there]))
-            order = np.argsort(time, kind="stable")
-            written = self._write(file, time[order], np.concatenate((values, _values(fresh)[:, ~there]), axis=1)[:, order])
-        return Merged(
-            added, int((~differs).sum()), int(differs.sum()), int(wins.sum()), {file.name: written} if added or wins.any() else {}
-        )  # fmt: skip
+        counted = Merged(added, int((~differs).sum()), int(differs.sum()), int(wins.sum()))
+        if not added and not wins.any():
+            return counted
+        values = _values(old)
+        values[:, place[there][wins]] = offered[:, wins]
+        time, values = np.concatenate((old.time, fresh.time[~there])), np.concatenate((values, _values(fresh)[:, ~there]), axis=1)
+        order = np.argsort(time, kind="stable")
+        return counted + Merged(periods={file.name: self._write(file, self._made(time[order], values[:, order]))})
 
-    def _write(self, file: Path, time: Times, values: Floats) -> Period:
+    def _write(self, file: Path, bars: Bars) -> Period:
         """Put bars in the place of a file, whole or not at all."""
         identity = {"provider": self.provider, "symbol": self.symbol, "timeframe": self.timeframe.name, "hours": self.hours}
         unfinished = atomic.unfinished(file)
-        _table(time, values).write_parquet(
+        frame_of(bars).write_parquet(
             unfinished, compression="zstd", metadata={"ktrdr_schema": SCHEMA_VERSION, "ktrdr_series": json.dumps(identity)}
         )
         atomic.replace(file, unfinished)
-        return Period(as_datetime(time[0]), as_datetime(time[-1]), len(time), stamp_of(file))
+        return Period(as_datetime(bars.time[0]), as_datetime(bars.time[-1]), len(bars), stamp_of(file))
+
+    def clear(self) -> None:
+        """Delete the bars that are there, and what stands beside them. The lock must be held."""
+        for file in [*self.files(), *(self.path / name for name in (ORIGIN_FILE, revisions.FILE, quarantine.FILE))]:
+            file.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
@@ -196,9 +199,13 @@ class SeriesFolder:
             yield str(cell[first]), slice(first, after)
 
     def _bars(self, tables: list[pl.DataFrame]) -> Bars:
+        if not tables:
+            return self._made(np.empty(0, "datetime64[us]"), np.empty((len(COLUMNS), 0)))
         time, *columns = (np.concatenate([table[name].to_numpy() for table in tables]) for name in ("timestamp", *COLUMNS))
-        prices = dict(zip(COLUMNS, columns, strict=True))
-        return Bars.checked(self.symbol, self.timeframe, time, **prices, provider=self.provider)
+        return self._made(time, columns)
+
+    def _made(self, time: Times, columns: Iterable[Floats]) -> Bars:
+        return Bars.checked(self.symbol, self.timeframe, time, **dict(zip(COLUMNS, columns, strict=True)), provider=self.provider)
 
 
 def stamp_of(file: Path) -> str:
@@ -214,21 +221,17 @@ def bars_of(frame: pl.DataFrame, symbol: str, timeframe: Timeframe, provider: st
     return Bars.checked(symbol, timeframe, stamps, **prices, provider=provider)
 
 
+def frame_of(bars: Bars) -> pl.DataFrame:
+    """The columns of a file from bars."""
+    import polars as pl
+
+    stamps = pl.Series("timestamp", bars.time.astype("datetime64[us]")).dt.replace_time_zone("UTC")
+    return pl.DataFrame([stamps, *(pl.Series(name, getattr(bars, name)) for name in COLUMNS)])
+
+
 def _values(bars: Bars) -> Floats:
     """The columns as rows of one array, a copy."""
     return np.stack([getattr(bars, name) for name in COLUMNS])
-
-
-def _table(time: Times, values: Floats) -> pl.DataFrame:
-    """The columns of a file."""
-    import polars as pl
-
-    stamps = pl.Series("timestamp", time.astype("datetime64[us]")).dt.replace_time_zone("UTC")
-    return pl.DataFrame([stamps, *(pl.Series(name, column) for name, column in zip(COLUMNS, values, strict=True))])
-
-
-def _empty() -> pl.DataFrame:
-    return _table(np.empty(0, "datetime64[us]"), np.empty((len(COLUMNS), 0)))
 
 
 def _read(file: Path, columns: list[str] | None = None) -> pl.DataFrame:

@@ -400,6 +400,34 @@ def test_a_dividend_above_the_price_is_refused_where_it_would_count(store: BarSt
         store.read("AAPL", DAY, adjust="all")
 
 
+def test_a_series_can_be_deleted_with_its_record_and_nothing_else_goes(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars(count=3))
+    store.write(make_bars(count=3, lift=1.0))
+    store.quarantine("BTCUSDT", HOUR, "files", [BadRow("has no price", day(2020), (float("nan"),) * 5)])
+    store.write(make_bars("ETHUSDT"))
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        store.begin_load(symbol, HOUR, "files", start=day(2020), end=day(2021), hours="all")
+    assert store.delete("BTC/USDT", HOUR).bars == 3
+    assert store.stored("BTCUSDT", HOUR, "files") is None
+    assert (store.revisions("BTCUSDT", HOUR, "files"), store.quarantined("BTCUSDT", HOUR, "files")) == ((), ())
+    assert (len(store.loads("BTCUSDT", HOUR, "files")), len(store.loads("ETHUSDT", HOUR, "files"))) == (0, 1)
+    assert store.find("ETHUSDT", HOUR).bars == 48
+    with pytest.raises(NoData, match="no bars of BTCUSDT 1h were loaded"):
+        store.delete("BTCUSDT", HOUR)
+
+
+def test_what_is_to_be_deleted_must_be_clear(store: BarStore, make_bars: MakeBars) -> None:
+    for hours in ("regular", "extended"):
+        store.write(make_bars("AA"), hours=hours)
+    with pytest.raises(Invalid, match="AA 1h of files is stored with regular and extended hours"):
+        store.delete("AA", HOUR)
+    assert store.delete("AA", HOUR, hours="extended").hours == "extended"
+    store.write(make_bars("AA", provider="yahoo"))
+    with pytest.raises(Invalid, match="from 2 providers"):
+        store.delete("AA", HOUR)
+    assert store.delete("AA", HOUR, "files").hours == "regular"
+
+
 def test_a_pair_may_be_written_with_a_slash() -> None:
     assert [canonical(symbol) for symbol in ("btc/usdt", "EUR/USD", "BRK.B")] == ["BTCUSDT", "EURUSD", "BRK.B"]
     for wrong in ("../x", "A/B", "BTC/", "BTC/USDT/X", "/USD"):
