@@ -202,6 +202,8 @@ class SeriesFolder:
         if not tables:
             return self._made(np.empty(0, "datetime64[us]"), np.empty((len(COLUMNS), 0)))
         time, *columns = (np.concatenate([table[name].to_numpy() for table in tables]) for name in ("timestamp", *COLUMNS))
+        for array in (time, *columns):
+            array.setflags(write=False)  # so that it is not copied once more
         return self._made(time, columns)
 
     def _made(self, time: Times, columns: Iterable[Floats]) -> Bars:
