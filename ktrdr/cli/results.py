@@ -213,7 +213,8 @@ def data_load(operation: Operation) -> list[str]:
         return []
     return ["", "Data load results:", *block([
         ("Symbol", f"{found.get('symbol')} {found.get('timeframe')}"), ("Provider", found.get("provider")),
-        ("Status", found["status"]), ("Bars loaded", f"{found['bars_loaded']:,} (stored in all: {found['bars_total']:,})"),
+        ("Origin", found.get("origin")), ("Status", found["status"]),
+        ("Bars loaded", f"{found['bars_loaded']:,} (stored in all: {found['bars_total']:,})"),
         ("Date range", f"{minute(found['first'])} to {minute(found['last'])} (UTC)" if found["first"] else None),
         ("Time", duration(operation.duration_seconds)), ("Diagnosis", found.get("diagnosis")),
     ]), *(f"  Warning: {warning}" for warning in operation.warnings)]  # fmt: skip

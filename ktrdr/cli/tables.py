@@ -110,7 +110,8 @@ def show_bars(session: Session, symbol: str, timeframe: str | None, wanted: JSON
     rows = [[minute(date), *(f"{figure:.10g}" for figure in row)] for date, row in zip(found["dates"], found["ohlcv"], strict=True)]
     headings = ["TIME (UTC)", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME"]
     session.output.table(found, headings, rows, f"No bars of {symbol} {timeframe} in this range")
-    session.output.line(f"{len(rows)} of {found['total']:,} bars, from {found['provider']}")
+    told = "" if found["adjustment"] == "raw" else f", {found['adjustment'].partition(' ')[0]} taken out of the prices"
+    session.output.line(f"{len(rows)} of {found['total']:,} bars, from {found['provider']}{told}")
 
 
 def show_range(session: Session, symbol: str, timeframe: str | None) -> None:

@@ -149,6 +149,7 @@ class Backtesting(Kind):
         return {
             "strategy_name": strategy.name, "content_hash": strategy.content_hash, "model_path": self.model_path,
             "start_date": written(dates[0]), "end_date": written(dates[1]), "provider": provider, "in_sample": in_sample,
+            "adjustment": ", ".join(dict.fromkeys(leg.tested.adjustment for leg in legs)),
             "trained_on": {"symbols": list(model.training.symbols), "start": model.training.start, "end": model.training.end},
             **result.to_json(), "sharpe_probability": sharpe_probability(result), "leak_proof": proof.model_dump(mode="json"), **believed,
             "files": files,

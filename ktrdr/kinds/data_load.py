@@ -58,7 +58,7 @@ class Segment:
         done = self.outcome
         return {
             "start": self.start.isoformat(), "end": self.end.isoformat(), "state": done.state, "bars": done.bars, "added": done.added,
-            "conflicts": done.conflicts, "message": done.message,
+            "conflicts": done.conflicts, "replaced": done.replaced, "quarantined": done.quarantined, "message": done.message,
         }  # fmt: skip
 
     @classmethod
@@ -100,8 +100,8 @@ class DataLoad(Kind):
         ready = self.model_copy(update={"provider": provider})
         source = ready.source()
         source.accept(ready.symbol, ready._size)
-        workspace.bars.check_origin(ready.symbol, ready._size, provider, source.origin(ready.symbol))
-        ready._check_hours(workspace)
+        workspace.bars.check_origin(ready.symbol, ready._size, provider, source.origin(ready.symbol), ready._hours)
+        ready._check_hours()
         stored = ready._stored(workspace)
         if stored and self.mode == "tail" and start:
             raise Invalid(
@@ -141,9 +141,9 @@ class DataLoad(Kind):
                 saver.keep(f"{_day(segment.start)} .. {_day(segment.end)}", state)
         if not any(segment.outcome.bars for segment in segments):
             self._require_up_to_date(workspace, before, reach)
-        after = workspace.bars.find(self.symbol, self._size, self.provider)
+        after = workspace.bars.find(self.symbol, self._size, self.provider, self._hours)
         diagnosis = "; ".join(filter(None, [self._shortfall(reach), *(s.outcome.message for s in segments)]))
-        changed = sum(s.outcome.added + s.outcome.conflicts for s in segments)
+        changed = sum(s.outcome.added + s.outcome.replaced for s in segments)
         conflicts = sum(s.outcome.conflicts for s in segments)
         for remark in provider.remarks():
             job.warn(remark)
@@ -155,7 +155,9 @@ class DataLoad(Kind):
             "bars_loaded": sum(s.outcome.added for s in segments), "bars_total": after.bars,
             "origin": provider.origin(self.symbol) or None,
             "first": after.first.isoformat(), "last": after.last.isoformat(),
-            "conflicts": conflicts, "diagnosis": diagnosis or None, "segments": [segment.summary() for segment in segments],
+            "conflicts": conflicts, "replaced": sum(s.outcome.replaced for s in segments),
+            "quarantined": sum(s.outcome.quarantined for s in segments), "diagnosis": diagnosis or None,
+            "segments": [segment.summary() for segment in segments],
         }  # fmt: skip
 
     def source(self) -> Provider:
@@ -179,12 +181,12 @@ class DataLoad(Kind):
         return moment(self.start_date) if self.start_date else None, moment(self.end_date) if self.end_date else None
 
     def _stored(self, workspace: Workspace) -> Series | None:
-        return workspace.bars.stored(self.symbol, self._size, self._named)
+        return workspace.bars.stored(self.symbol, self._size, self._named, self._hours)
 
     def _answered(self, workspace: Workspace) -> list[Load]:
         """The loads that brought bars, newest first; of one that was broken off, the stored bars show it."""
         loads = workspace.bars.loads(self.symbol, self._size, self._named)
-        return [load for load in loads if load.outcome.state in ("answered", "asked")]
+        return [load for load in loads if load.outcome.state in ("answered", "asked") and load.hours == self._hours]
 
     def _known_provider(self, workspace: Workspace) -> str:
         """The provider of the series that is there."""
@@ -205,17 +207,9 @@ class DataLoad(Kind):
             details={"providers": list(PROVIDERS.names())},
         )
 
-    def _check_hours(self, workspace: Workspace) -> None:
+    def _check_hours(self) -> None:
         if self._hours != "all" and not has_hours(self.symbol, self._size):
             raise no_hours(self.symbol, self._size)
-        if self._stored(workspace) is None:
-            return
-        earlier = next(iter(self._answered(workspace)), None)
-        if earlier and earlier.hours != self._hours:
-            raise Invalid(
-                f"{self.symbol} {self.timeframe} of {self.provider} was loaded with {earlier.hours} hours; one series does not mix them",
-                hint=f"load it with {earlier.hours} hours again, or move its folder in the home away",
-            )
 
     def _range(self, reach: Reach | None, stored: Series | None) -> tuple[datetime, datetime]:
         """What to ask for: what was wanted, by mode, as far as the provider reaches."""
@@ -248,7 +242,7 @@ class DataLoad(Kind):
             on_progress = partial(job.report, percent, steps=steps)
             try:
                 bars = provider.fetch(self.symbol, self._size, start=start, end=end, on_progress=on_progress)
-                outcome = self._keep(workspace, bars, provider.origin(self.symbol))
+                outcome = self._keep(workspace, bars, provider)
             except KtrdrError as failure:
                 failed = Outcome("failed", message="; ".join(filter(None, (failure.message, failure.hint))))
                 workspace.bars.end_load(number, failed)
@@ -260,13 +254,17 @@ class DataLoad(Kind):
             stored_any = stored_any or outcome.bars > 0
             yield Segment(start, end, outcome)
 
-    def _keep(self, workspace: Workspace, bars: Bars, origin: str) -> Outcome:
+    def _keep(self, workspace: Workspace, bars: Bars, provider: Provider) -> Outcome:
+        left_out = workspace.bars.quarantine(self.symbol, self._size, self._named, provider.rejected(), self._hours)
         if self._hours != "all":
             bars = within_hours(bars, self._hours)
         if not len(bars):
-            return Outcome("empty")
-        written = workspace.bars.write(replace(bars, provider=self._named), origin)
-        return Outcome("answered", len(bars), written.added, written.conflicts)
+            return Outcome("empty", quarantined=left_out)
+        named, refresh = replace(bars, provider=self._named), self.mode == "full"
+        written = workspace.bars.write(named, provider.origin(self.symbol), hours=self._hours, refresh=refresh)
+        return Outcome(
+            "answered", len(bars), written.added, written.conflicts, replaced=written.replaced, quarantined=left_out
+        )  # fmt: skip
 
     def _require_up_to_date(self, workspace: Workspace, stored: Series | None, reach: Reach | None) -> None:
         """No bars at all is an error, unless an earlier load brought the series to where this one would have gone on."""
@@ -301,8 +299,14 @@ class DataLoad(Kind):
             first = f"{_day(empty[0].start)} .. {_day(empty[0].end)}"
             job.warn(f"{self.provider} has no bars in {len(empty)} of {len(segments)} parts, the first {first}: holidays, or holes")
         if conflicts:
-            job.warn(f"{conflicts} of the bars had been stored with other values; the new ones were kept")
-        bars = workspace.bars.read(self.symbol, self._size, provider=self.provider)
+            new = sum(s.outcome.replaced for s in segments)
+            which = (
+                "the new ones were kept" if new == conflicts else f"the new ones were kept in {new} of them, the stored ones in the others"
+            )
+            job.warn(f"{conflicts} of the bars had been stored with other values; {which}; revisions.parquet beside them has both")
+        if left_out := sum(s.outcome.quarantined for s in segments):
+            job.warn(f"{left_out} rows could not be bars; quarantine.csv beside the series has them, with the reasons")
+        bars = workspace.bars.read(self.symbol, self._size, provider=self.provider, adjust="raw", hours=self._hours)
         for finding in check_bars(bars, workspace.bars.actions(self.symbol, self._named)):
             job.warn(str(finding))
 

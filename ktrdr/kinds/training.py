@@ -179,6 +179,7 @@ def result_of(model: Model, saved: SavedModel) -> JSON:
             "rows": record.rows,
             "split": record.split.model_dump(mode="json"),
             "bars": record.bars,
+            "adjustments": record.adjustments,
         },
         "seed": record.seed,
         "epochs_run": record.epochs_run,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from ktrdr.errors import Invalid
 from ktrdr.market.bars import Bars
@@ -51,6 +52,8 @@ class TrainingRecord(Part):
     """Rows of train, validation and test."""
     bars: dict[str, str]
     """sha256 of the bars read, by symbol and timeframe."""
+    adjustments: dict[str, str] = Field(default_factory=dict)
+    """Which splits and dividends were out of their prices, such as `splits 3f2a91c0`, or raw."""
     versions: dict[str, str]
     threads: int
     cpu: str

@@ -69,6 +69,7 @@ def _record(samples: Samples, strategy: Strategy, fitted: Fitted, device: str) -
         label_span=samples.label_span,
         rows=samples.rows,
         bars=samples.bars,
+        adjustments=samples.adjustments,
         versions={"ktrdr": ktrdr.__version__, "numpy": np.__version__, "torch": torch.__version__},
         threads=THREADS,
         cpu=torch.backends.cpu.get_cpu_capability(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -76,6 +76,8 @@ class Samples:
     """Names of the classes by number; regression has none."""
     label_span: tuple[int, int] = (0, 0)
     """How many bars ahead a label looks: half of them so far at most, and the farthest."""
+    adjustments: dict[str, str] = field(default_factory=dict)
+    """Which splits and dividends were out of their prices."""
 
     @property
     def rows(self) -> dict[str, int]:
@@ -153,6 +155,7 @@ def build_samples(strategy: Strategy, bars: Mapping[str, Mapping[Timeframe, Bars
         bars={f"{symbol} {tf}": own.digest() for symbol, read in complete.items() for tf, own in sorted(read.items())},
         classes=strategy.classes,
         label_span=span,
+        adjustments={f"{symbol} {tf}": own.adjustment for symbol, read in complete.items() for tf, own in sorted(read.items())},
     )
 
 

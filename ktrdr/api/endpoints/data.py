@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict
 
 from ktrdr.api.deps import Answer, TheWorkspace
 from ktrdr.errors import Invalid
+from ktrdr.market.actions import Adjust
 from ktrdr.market.bars import COLUMNS, Bars, as_datetime
 from ktrdr.market.checks import Finding, check_series
+from ktrdr.market.compare import compare
 from ktrdr.market.gaps import find_gaps
 from ktrdr.market.rows import check_rows
 from ktrdr.market.sessions import asset_class, is_open
@@ -47,6 +49,8 @@ class BarRows(BaseModel):
     symbol: str
     timeframe: str
     provider: str
+    adjustment: str
+    """Which splits and dividends are out of the prices."""
     total: int
     dates: list[str]
     ohlcv: list[list[float]]
@@ -163,16 +167,19 @@ async def data_gaps(
 @router.get("/data/check")
 async def check_data(
     *, workspace: TheWorkspace, symbol: str, timeframe: str, provider: str | None = None, start_date: str | None = None,
-    end_date: str | None = None,
+    end_date: str | None = None, against: str | None = None,
 ) -> Answer[Quality]:  # fmt: skip
-    """Say what looks odd in stored bars, with counts and first examples."""
+    """Say what looks odd in stored bars, with counts and first examples; `against` names a provider whose bars to lay beside them."""
 
     def look() -> Quality:
         size = Timeframe(timeframe)
-        bars = workspace.bars.read(symbol, size, when(start_date), when(end_date), provider)
+        bars = workspace.bars.read(symbol, size, when(start_date), when(end_date), provider, adjust="raw")
         source = bars.provider.partition(" ")[0]
         stored = workspace.bars.stored(bars.symbol, size, source)
         found = check_series(bars, workspace.bars.actions(bars.symbol, source), datetime.now(UTC))
+        if against:
+            other = workspace.bars.read(symbol, size, when(start_date), when(end_date), against)
+            found += compare(workspace.bars.read(symbol, size, when(start_date), when(end_date), provider), other)
         return Quality(
             symbol=bars.symbol, timeframe=size.name, provider=bars.provider, origin=stored.origin if stored else "", bars=len(bars),
             findings=[FindingSummary.of(finding) for finding in found],
@@ -208,17 +215,20 @@ async def show_bars(
     start_date: str | None = None,
     end_date: str | None = None,
     provider: str | None = None,
+    adjust: Adjust = "splits",
     trading_hours: bool = False,
     include_extended: bool = False,
     limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
 ) -> Answer[BarRows]:
-    """Show the last bars of a range."""
-    bars = await asyncio.to_thread(workspace.bars.read, symbol, Timeframe(timeframe), when(start_date), when(end_date), provider)
+    """Show the last bars of a range, with splits (and dividends: all) taken out of their prices, or as they were traded (raw)."""
+    dates = when(start_date), when(end_date)
+    bars = await asyncio.to_thread(workspace.bars.read, symbol, Timeframe(timeframe), *dates, provider, adjust=adjust)
+    adjustment = bars.adjustment
     if trading_hours or include_extended:
         bars = within_hours(bars, include_extended)
     last = bars.rows(slice(max(0, len(bars) - limit), len(bars)))
     columns = zip(last.open, last.high, last.low, last.close, last.volume, strict=True)
     return Answer(data=BarRows(
-        symbol=bars.symbol, timeframe=bars.timeframe.name, provider=bars.provider, total=len(bars),
+        symbol=bars.symbol, timeframe=bars.timeframe.name, provider=bars.provider, adjustment=adjustment, total=len(bars),
         dates=[as_datetime(time).isoformat() for time in last.time], ohlcv=[[float(value) for value in row] for row in columns],
     ))  # fmt: skip

@@ -20,6 +20,8 @@ Mode = Annotated[str | None, typer.Option("--mode", "-m", help="tail (newest), b
 TradingHours = Annotated[bool, typer.Option("--trading-hours", help="Only bars within regular trading hours.")]
 Extended = Annotated[bool, typer.Option("--include-extended", help="With --trading-hours: extended hours too.")]
 Size = Annotated[str | None, typer.Argument(help="Bar size, such as 1h; default: the only one.", metavar="[TIMEFRAME]")]
+Against = Annotated[str | None, typer.Option(help="A second provider whose bars to lay beside them.", metavar="NAME")]
+Adjust = Annotated[str | None, typer.Option(help="raw, splits (default) or all: what to take out of prices.", metavar="WHAT")]
 Rows = Annotated[int, typer.Option("--rows", "-r", help="At most so many, the last ones.", min=1, max=1000)]
 
 
@@ -49,12 +51,13 @@ def load(
 @app.command()
 def show(
     ctx: typer.Context, symbol: Symbol, *, timeframe: TimeframeOption = None, rows: Rows = 10, start: Start = None, end: End = None,
-    trading_hours: TradingHours = False, include_extended: Extended = False,
+    adjust: Adjust = None, trading_hours: TradingHours = False, include_extended: Extended = False,
 ) -> None:  # fmt: skip
     """Show the last bars of a symbol."""
     session: Session = ctx.obj
     wanted = given(
-        start_date=start, end_date=end, trading_hours=trading_hours or None, include_extended=include_extended or None, limit=rows
+        start_date=start, end_date=end, adjust=adjust, trading_hours=trading_hours or None, include_extended=include_extended or None,
+        limit=rows,
     )  # fmt: skip
     tables.show_bars(session, symbol, timeframe, wanted)
 
@@ -62,13 +65,13 @@ def show(
 @app.command()
 def check(
     ctx: typer.Context, symbol: Symbol, size: Size = None, *, timeframe: TimeframeOption = None, provider: Provider = None,
-    file: File = None, option: ProviderOptions = None, start: Start = None, end: End = None,
+    against: Against = None, file: File = None, option: ProviderOptions = None, start: Start = None, end: End = None,
 ) -> None:  # fmt: skip
     """Say what looks odd in the bars of a symbol, or in a file before it is loaded.
 
     Nothing is mended: splits, other units, filled-in or repeated rows, gaps, a wrong clock are named, with how often and where first.
     """
-    options = given(provider=provider, start_date=start, end_date=end, **named_values(option or []))
+    options = given(provider=provider, against=against, start_date=start, end_date=end, **named_values(option or []))
     tables.show_quality(ctx.obj, symbol, timeframe or size, options, file=str(Path(file).absolute()) if file else None)
 
 

@@ -579,8 +579,8 @@ def test_a_trigger_without_a_goal_returns_at_once(api: Api) -> None:
     assert api.heard("POST", "/agent/trigger")[0].body == {}
 
 
-BARS = {"symbol": "EURUSD", "timeframe": "1h", "provider": "sample", "total": 31_000, "dates": ["2012-01-01T21:00:00+00:00"],
-        "ohlcv": [[1.2931, 1.2942, 1.2925, 1.29395, 1203.0]]}  # fmt: skip
+BARS = {"symbol": "EURUSD", "timeframe": "1h", "provider": "sample", "adjustment": "raw", "total": 31_000,
+        "dates": ["2012-01-01T21:00:00+00:00"], "ohlcv": [[1.2931, 1.2942, 1.2925, 1.29395, 1203.0]]}  # fmt: skip
 
 
 def test_bars(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
@@ -610,10 +610,10 @@ def test_what_is_odd_in_bars_and_in_a_file(api: Api, capsys: pytest.CaptureFixtu
     api.on("GET", "/data/check", Answer(200, {"success": True, "data": ODD}))
     api.on("POST", "/data/check", Answer(200, {"success": True, "data": {**ODD, "findings": []}}))
     shown = screen(api, capsys, "data", "check", "aapl") + screen(api, capsys, "data", "check", "AAPL", "1d", "--json")
-    screen(api, capsys, "data", "check", "AAPL", "-t", "1h", "--provider", "yahoo", "--start", "2018-01-01")
+    screen(api, capsys, "data", "check", "AAPL", "-t", "1h", "--provider", "yahoo", "--against", "ccxt", "--start", "2018-01-01")
     assert [request.query for request in api.heard("GET", "/data/check")] == [
         {"symbol": "AAPL", "timeframe": "1d"}, {"symbol": "AAPL", "timeframe": "1d"},
-        {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "start_date": "2018-01-01"},
+        {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "against": "ccxt", "start_date": "2018-01-01"},
     ]  # fmt: skip
     agrees("data_check", shown + screen(api, capsys, "data", "check", "AAPL", "1h", "--file", "/data/a.csv", "--option", "zone=UTC"))
     body = {"symbol": "AAPL", "timeframe": "1h", "file": "/data/a.csv", "zone": "UTC"}

@@ -13,6 +13,7 @@ from ktrdr.errors import Invalid, NoData, NotFound, Unavailable
 from ktrdr.kinds.base import Workspace
 from ktrdr.kinds.data_load import DataLoad, parts
 from ktrdr.market.bars import Bars
+from ktrdr.market.rows import BadRow
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Cancelled, Job
 from ktrdr.operations.model import CheckpointRef, Operation
@@ -142,7 +143,11 @@ def test_a_full_load_keeps_the_newer_values_and_says_how_many_differed(workspace
     listener = Listener()
     revised = run(workspace, listener, symbol="BTCUSDT", provider="files", mode="full", file=csv("2020-01-04", 5, price=101.0))
     assert (revised["status"], revised["bars_loaded"], revised["conflicts"], revised["bars_total"]) == ("complete", 3, 2, 8)
-    assert "2 of the bars had been stored with other values; the new ones were kept" in listener.warnings
+    assert (
+        "2 of the bars had been stored with other values; the new ones were kept; revisions.parquet beside them has both"
+        in listener.warnings
+    )
+    assert (revised["replaced"], len(workspace.bars.revisions("BTCUSDT", DAY, "files"))) == (2, 2)
     same = run(workspace, symbol="BTCUSDT", provider="files", mode="full", file=csv("2020-01-04", 5, price=101.0))
     assert (same["status"], same["bars_loaded"], same["conflicts"]) == ("nothing-new", 0, 0)
 
@@ -287,10 +292,56 @@ def test_trading_hours_that_are_not_known_are_refused(workspace: Workspace, para
         DataLoad(**parameters, **{flag: True}).prepare(workspace)
 
 
-def test_hours_are_not_mixed_in_one_series(workspace: Workspace):
-    run(workspace, symbol="AAPL", timeframe="1h", start_date="2020-01-01", end_date="2020-02-01")
-    with pytest.raises(Invalid, match="AAPL 1h of sample was loaded with all hours"):
-        DataLoad(symbol="AAPL", timeframe="1h", trading_hours=True).prepare(workspace)
+def test_hours_are_series_of_their_own(workspace: Workspace):
+    known = {"symbol": "AAPL", "timeframe": "1h", "start_date": "2020-01-01", "end_date": "2020-02-01"}
+    whole, regular = run(workspace, **known), run(workspace, **known, trading_hours=True)
+    assert (whole["status"], regular["status"], regular["bars_loaded"]) == ("complete", "complete", whole["bars_loaded"])
+    assert [s.hours for s in workspace.bars.series() if s.symbol == "AAPL"] == ["all", "regular"]
+
+
+def test_bars_of_other_seeds_are_not_mixed_and_the_label_stays_with_the_series(workspace: Workspace):
+    words = {"symbol": "MADE", "provider": "synthetic", "mode": "full", "start_date": "2012-01-01", "end_date": "2013-01-01"}
+    assert run(workspace, **words)["origin"] == "made up, no market: seed 7, volatility 0.15, no edge"
+    with pytest.raises(Invalid, match=r"holds made up, no market: seed 7.* not made up, no market: seed 8"):
+        run(workspace, **words, seed=8)
+    assert workspace.bars.find("MADE", DAY).origin.startswith("made up")
+
+
+def test_files_bring_their_splits_and_what_cannot_be_bars_stands_aside(workspace: Workspace, csv: Any, tmp_path: Path):
+    path = Path(csv("2020-01-01", 5))
+    path.write_text(path.read_text() + "\n2020-01-06,1,2,3,4,5\n2020-01-07,25,26,24,25,40")
+    (tmp_path / "splits.csv").write_text("day,kind,value\n2020-01-07,split,4\n")
+    words = {"symbol": "AA", "provider": "files", "file": str(path), "actions_file": str(tmp_path / "splits.csv")}
+    result = run(workspace, **words, bad_rows="quarantine")
+    assert (result["bars_loaded"], result["quarantined"]) == (6, 1)
+    (aside,) = workspace.bars.quarantined("AA", DAY, "files")
+    assert (aside.row, aside.values) == (7, (1.0, 2.0, 3.0, 4.0, 5.0))
+    bars = workspace.bars.read("AA", DAY)
+    assert (bars.close[0], bars.close[-1], bars.adjustment[:7]) == (25.0, 25.0, "splits ")
+
+
+class Faulty(Synthetic):
+    """A provider one of whose rows cannot be a bar."""
+
+    def fetch(self, symbol: str, timeframe: Timeframe, *, start: datetime, end: datetime, on_progress: OnProgress) -> Bars:
+        self._rejected.append(BadRow("has no price", start, (float("nan"),) * 5))
+        return super().fetch(symbol, timeframe, start=start, end=end, on_progress=on_progress)
+
+
+class FaultyLoad(DataLoad):
+    def source(self) -> Provider:
+        return Faulty()
+
+
+def test_rows_that_cannot_be_bars_are_never_dropped_silently(workspace: Workspace):
+    listener = Listener()
+    words = {"symbol": "MADE", "timeframe": "1d", "provider": "synthetic", "start_date": "2012-01-01", "end_date": "2014-01-01"}
+    result = run(workspace, listener, FaultyLoad, **words)
+    assert (result["status"], result["quarantined"]) == ("complete", 2)
+    assert "2 rows could not be bars; quarantine.csv beside the series has them, with the reasons" in listener.warnings
+    assert [row.time.year for row in workspace.bars.quarantined("MADE", DAY, "synthetic") if row.time] == [2012, 2013]
+    assert [load.outcome.quarantined for load in workspace.bars.loads("MADE", DAY, "synthetic")] == [1, 1]
+    assert run(workspace, None, FaultyLoad, **words, mode="full")["quarantined"] == 0
 
 
 @pytest.mark.parametrize(
