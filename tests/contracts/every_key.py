@@ -32,7 +32,18 @@ SERIES: Values = {
 LSTM: Values = {"model": {"type": "lstm", "architecture": {"hidden_size": 3, "num_layers": 2, "dropout": 0.2, "sequence_length": 4}}}
 LONG: Values = {"training.epochs": 8, "training.learning_rate": 0.3}
 DROPPED: Values = {"model.architecture.dropout": 0.2}
-SURE: Values = {"decisions.confidence_threshold": 0.34}
+SURE: Values = {"decisions.confidence_threshold": 0.34, "training.epochs": 10, "training.learning_rate": 0.05}
+"""It trades."""
+RULES: Values = {
+    "fuzzy_sets.trend": {"indicator": "up", "down": [-9, -1, 0.2], "up": [-0.2, 1, 9]}, "nn_inputs[1]": {"fuzzy_set": "trend", "timeframes": "all"},
+    "model": {"type": "tsk", "architecture": {}},
+}  # fmt: skip
+
+
+def executed(**keys: Any) -> Values:
+    """A strategy that trades in some way."""
+    return {**SURE, "backtest.execution": keys}
+
 
 CASES: dict[str, tuple[Values, Values]] = {
     "training_data.symbols.mode": ({"training_data.symbols": {"mode": "single", "symbol": "AAA"}}, {"training_data.symbols.mode": "multi_symbol"}),
@@ -111,6 +122,36 @@ CASES: dict[str, tuple[Values, Values]] = {
     "training.data_split.test": ({"training.data_split": {"train": 0.7, "validation": 0.15, "test": 0.15}}, {"training.data_split.test": 0.1}),
     "training.labels": ({}, {"training.labels": GONE}),
     "training.labels.source": ({}, {"training.labels": {"source": "triple_barrier", "max_holding_period": 6, "vol_span": 10}}),
+    "training.gradient_clip": ({}, {"training.gradient_clip": 0.001}),
+    "training.class_weights": ({}, {"training.class_weights": "none"}),
+    "model.architecture.rules": (RULES, {"model.architecture.rules": 3}),
+    "model.architecture.max_rules": (RULES, {"model.architecture.max_rules": 1}),
+    "model.architecture.max_conditions": (RULES, {"model.architecture.max_conditions": 1}),
+    "model.architecture.learn_terms": (RULES, {"model.architecture.learn_terms": False}),
+    "backtest.execution": (SURE, {"backtest.execution": {"size": {"share": 0.5}}}),
+    "backtest.execution.size": (executed(size={"share": 1.0}), {"backtest.execution.size": {"units": 10.0}}),
+    "backtest.execution.size.share": (executed(size={"share": 1.0}), {"backtest.execution.size.share": 0.5}),
+    "backtest.execution.size.units": (executed(size={"units": 10.0}), {"backtest.execution.size.units": 11.0}),
+    "backtest.execution.size.volatility": (executed(size={"volatility": 0.1}), {"backtest.execution.size.volatility": 0.2}),
+    "backtest.execution.size.span": (executed(size={"volatility": 0.1}), {"backtest.execution.size.span": 20}),
+    "backtest.execution.lot": (executed(lot=0.0), {"backtest.execution.lot": 100.0}),
+    "backtest.execution.leverage": (executed(size={"share": 2.0}), {"backtest.execution.leverage": 3.0}),
+    "backtest.execution.unaffordable": (executed(size={"units": 2000.0}), {"backtest.execution.unaffordable": "refuse"}),
+    "backtest.execution.stop_loss": (executed(), {"backtest.execution.stop_loss": 0.005}),
+    "backtest.execution.take_profit": (executed(), {"backtest.execution.take_profit": 0.005}),
+    "backtest.execution.trailing_stop": (executed(), {"backtest.execution.trailing_stop": 0.005}),
+    "backtest.execution.cooldown": (executed(), {"backtest.execution.cooldown": 9}),
+    "backtest.execution.hours": (executed(), {"backtest.execution.hours": {"start": "08:00", "end": "12:00"}}),
+    "backtest.execution.hours.start": (executed(hours={"start": "08:00", "end": "12:00"}), {"backtest.execution.hours.start": "11:00"}),
+    "backtest.execution.hours.end": (executed(hours={"start": "08:00", "end": "12:00"}), {"backtest.execution.hours.end": "23:00"}),
+    "backtest.execution.hours.days": (executed(hours={"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}), {"backtest.execution.hours.days": ["tue"]}),
+    "backtest.execution.portfolio": ({**SURE, "training_data.symbols": ["AAA", "BBB"]}, {"backtest.execution": {"portfolio": True}}),
+    "backtest.execution.costs": (executed(), {"backtest.execution.costs": {"commission": 0.01}}),
+    "backtest.execution.costs.commission": (executed(costs={"commission": 0.001}), {"backtest.execution.costs.commission": 0.002}),
+    "backtest.execution.costs.per_unit": (executed(costs={"per_unit": 0.01}), {"backtest.execution.costs.per_unit": 0.02}),
+    "backtest.execution.costs.spread": (executed(costs={"spread": 0.01}), {"backtest.execution.costs.spread": 0.02}),
+    "backtest.execution.costs.slippage": (executed(costs={"slippage": 0.001}), {"backtest.execution.costs.slippage": 0.002}),
+    "backtest.execution.costs.borrow": ({**executed(costs={"borrow": 0.1}), "decisions.allow_short_from_flat": True}, {"backtest.execution.costs.borrow": 0.9}),
     "backtest.date_range": ({}, {"backtest.date_range": {"start": "2024-01-26", "end": "2024-01-29"}}),
     "backtest.date_range.start": ({}, {"backtest.date_range.start": "2024-01-27"}),
     "backtest.date_range.end": ({}, {"backtest.date_range.end": "2024-01-28"}),

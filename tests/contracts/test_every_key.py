@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 import yaml
 
-from ktrdr.backtest.costs import default_costs
 from ktrdr.backtest.run import run_backtest
 from ktrdr.errors import InvalidStrategy, KtrdrError
 from ktrdr.indicators.base import INDICATORS
-from ktrdr.kinds.backtesting import decisions
+from ktrdr.kinds.backtesting import costs_of, decisions
 from ktrdr.kinds.given import given_range
 from ktrdr.labels.base import LABELS
 from ktrdr.market.bars import Bars
@@ -90,10 +89,14 @@ def result_of(text: str) -> str:
         tapes = {symbol: {size: sized(bars_of(symbol), size) for size in strategy.timeframes} | outside for symbol in strategy.symbols}
         samples = build_samples(strategy, tapes, *dates)
         model = learn(samples, strategy, lambda _: None, lambda _: None)
-        tape = {size: own.between(None, tested[1]) for size, own in tapes[strategy.symbols[0]].items()}
-        bars, _, decided = decisions(model, strategy, tape, tested)
-        own, costs = strategy.decisions.costs, default_costs(strategy.symbols[0])
-        equity = run_backtest(bars, decided.targets, costs.overridden(own.commission, own.slippage) if own else costs, 1e5).equity
+        traded = strategy.symbols if strategy.execution.portfolio else strategy.symbols[:1]
+        read = [{size: own.between(None, tested[1]) for size, own in tapes[symbol].items()} for symbol in traded]
+        legs = [decisions(model, strategy, tape, tested) for tape in read]
+        (bars, _, decided), costs = legs[0], [costs_of(strategy, symbol) for symbol in traded]
+        equity = run_backtest(
+            [leg[0] for leg in legs], [leg[2].targets for leg in legs], costs, 1e5, execution=strategy.execution,
+            history=[tape[strategy.base_timeframe] for tape in read],
+        ).equity  # fmt: skip
     except KtrdrError as error:
         return error.message
     seen = hashlib.sha256(f"{samples.digest()} {model.scores.model_dump_json()}".encode())

@@ -334,7 +334,7 @@ def test_a_split_in_the_prices_is_a_warning_and_a_note_of_the_cycle(tmp_path):
     whole = swinging_bars()
     split = np.where(np.arange(len(whole)) < 3500, 1.0, 0.25)
     prices = {name: getattr(whole, name) * split for name in ("open", "high", "low", "close")}
-    workspace.bars.write(Bars.checked("EURUSD", HOUR, whole.time, **prices, volume=whole.volume, provider="synthetic"))
+    workspace.bars.write(Bars.checked("EURUSD", HOUR, whole.time, **prices, volume=whole.volume, provider="synthetic"), refresh=True)
     found = run(workspace, "agent_research", {"brief": "momentum in EURUSD", "designer": "scripted"}).result
     assert [note for note in found["notes"] if "1 x split like, first on 2015-05-26" in note]
 
@@ -360,7 +360,7 @@ def test_a_child_that_cannot_be_started_ends_the_cycle_with_the_reason(tmp_path)
 
 def test_a_backtest_that_was_drained_ends_with_the_same_bytes(tmp_path):
     workspace = workspace_in(tmp_path)
-    workspace.bars.write(swinging_bars(230_000))
+    workspace.bars.write(swinging_bars(230_000), refresh=True)
     trained(workspace)
     parameters = {"strategy_name": "momentum", "start_date": "2015-05-05", "end_date": "2041-01-01"}
     whole = run(workspace, "backtesting", parameters).result

@@ -346,6 +346,8 @@ async def test_an_error_of_yahoo_is_the_error_of_the_load(yahoo: YahooFinance) -
         ended = await until(opened.operations, started, lambda o: o.status.ended)
         assert ended.status is Status.COMPLETED
         assert_equal(
-            opened.workspace.bars.read("AAPL", DAY, end=datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC), provider="yahoo"),
+            opened.workspace.bars.read(
+                "AAPL", DAY, end=datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC), provider="yahoo", adjust="raw"
+            ),
             finished(yahoo.listings["AAPL"]),
         )

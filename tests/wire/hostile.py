@@ -124,6 +124,7 @@ def _types() -> Iterator[tuple[str, str]]:
                 ("fuzzy_sets", "empty"),
                 ("training", "empty"),
                 ("backtest", "null"),
+                ("backtest", "empty"),
                 ("decisions", "empty"),
             }:
                 yield f"type-{key}-{name}", RIGHT.replace(sections[key], f"{key}: {shape}\n")
