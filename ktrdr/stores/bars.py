@@ -16,6 +16,7 @@ from ktrdr.errors import Invalid, NoData
 from ktrdr.market.actions import Action
 from ktrdr.market.bars import Bars, as_datetime
 from ktrdr.market.resample import divides, resample
+from ktrdr.market.symbols import joined
 from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.sample import FOLDER
 from ktrdr.stores import atomic
@@ -25,7 +26,6 @@ from ktrdr.stores.series import Merged, SeriesFolder, bars_of
 BUNDLED = FOLDER / "bars"
 BUNDLED_PROVIDER = "sample"
 SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,19}")
-PAIR = re.compile(r"\A([A-Z0-9]{2,12})/([A-Z0-9]{2,12})\Z")
 PROVIDER = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -262,11 +262,11 @@ class BarStore:
 
 def canonical(symbol: str) -> str:
     """A symbol as the store spells it, BTC/USDT as BTCUSDT; Invalid if it could not be one."""
-    name = PAIR.sub(r"\1\2", symbol.strip().upper())
+    name = joined(symbol)
     if not SYMBOL.fullmatch(name):
         raise Invalid(
             f"{symbol!r} is not a symbol",
-            hint="1 to 20 letters, digits, '.', '_' or '-', such as EURUSD or BRK.B; a pair may be written BTC/USDT",
+            hint="1 to 20 letters, digits, '.', '_' or '-', such as EURUSD or BRK.B; a pair may be written BTC/USDT or BTC-USDT",
         )
     return name
 
