@@ -96,6 +96,15 @@ class Provider(BaseModel):
         """The provider that gives bars of the regular hours alone, where it can tell them apart; what it gives is cut to them anyway."""
         return self
 
+    def extended_hours(self) -> Self:
+        """The provider that gives bars before and after the regular hours too, where it leaves them out otherwise."""
+        return self
+
+    @property
+    def extended(self) -> bool:
+        """Whether its options ask for bars before and after the regular hours."""
+        return False
+
     def piece(self, timeframe: Timeframe) -> timedelta | None:
         """How much is asked for and stored at once; by default a year."""
         return None

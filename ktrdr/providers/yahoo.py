@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, PrivateAttr
@@ -59,6 +59,15 @@ class Yahoo(Provider):
         """Yahoo's name of the symbol, and what its prices are."""
         extended = ", with bars outside the regular hours" if self.prepost else ""
         return f"{self._name(symbol)}, prices as traded{extended}"
+
+    def extended_hours(self) -> Self:
+        """With the bars before and after the regular hours."""
+        return self.model_copy(update={"prepost": True})
+
+    @property
+    def extended(self) -> bool:
+        """Whether it gives them."""
+        return self.prepost
 
     def piece(self, timeframe: Timeframe) -> timedelta | None:
         """Minutes are stored month by month, for each page of them is a request."""

@@ -11,7 +11,8 @@ import pytest
 
 from ktrdr.errors import Invalid, NoData, NotFound, Unavailable
 from ktrdr.kinds.base import Workspace
-from ktrdr.kinds.data_load import DataLoad, parts
+from ktrdr.kinds.data_load import DataLoad
+from ktrdr.kinds.load_plan import parts
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Cancelled, Job
@@ -96,7 +97,7 @@ def test_tail_loads_what_is_newer_and_backfill_what_is_older(workspace: Workspac
     middle = run(workspace, **known, start_date="2012-06-01", end_date="2012-09-01")
     newer = run(workspace, **known, end_date="2013-02-01")
     older = run(workspace, **known, mode="backfill", start_date="2011-11-01")
-    assert [segment["start"][:10] for segment in newer["segments"]] == ["2012-09-01", "2013-01-01"]
+    assert [segment["start"][:10] for segment in newer["segments"]] == ["2012-08-29", "2013-01-01"]
     assert [segment["end"][:10] for segment in older["segments"]] == ["2012-06-01", "2012-01-01"]
     assert older["bars_total"] == sum(load["bars_loaded"] for load in (middle, newer, older))
     whole = Synthetic().fetch(
@@ -179,13 +180,6 @@ def test_no_bars_at_all_are_an_error(workspace: Workspace):
     assert [load.outcome.state for load in workspace.bars.loads("EURUSD", HOUR, "synthetic")] == ["empty"]
 
 
-def test_bars_that_no_load_brought_do_not_make_a_series_up_to_date(workspace: Workspace):
-    run(workspace, symbol="SPY")
-    (workspace.bars.root / "catalog.sqlite").unlink()
-    with pytest.raises(NoData, match="sample gave no bars of SPY 1d"):
-        run(workspace, symbol="SPY")
-
-
 def test_a_cancelled_load_keeps_what_was_stored_and_the_next_one_goes_on(workspace: Workspace):
     with pytest.raises(Cancelled):
         run(workspace, Listener(cancel_at_step=3), symbol="SPY")
@@ -260,7 +254,7 @@ def test_a_provider_that_fails_half_way_gives_a_partial_load_and_no_hole(workspa
     assert [segment["state"] for segment in result["segments"]] == ["answered", "failed"]
     assert result["last"] == "2012-12-31T00:00:00+00:00"
     rest = run(workspace, symbol="XAUUSD", end_date="2015-01-01")
-    assert (rest["status"], rest["segments"][0]["start"][:10]) == ("complete", "2013-01-01")
+    assert (rest["status"], rest["segments"][0]["start"][:10]) == ("complete", "2012-12-29")
 
 
 def test_a_provider_that_fails_at_once_fails_the_load(workspace: Workspace):
@@ -274,23 +268,33 @@ def test_trading_hours_keep_the_session_and_extended_ones_what_is_around_it(work
     hours = "\n".join(f"2018-07-02T{hour:02}:00Z,1,1,1,1,1" for hour in range(24))
     (tmp_path / "day.csv").write_text("time,open,high,low,close,volume\n" + hours)
     counts = {}
-    for symbol, flags in {"AA": {}, "BB": {"trading_hours": True}, "CC": {"trading_hours": True, "include_extended": True}}.items():
+    for symbol, flags in {"AA": {}, "BB": {"trading_hours": True}, "CC": {"include_extended": True}}.items():
         result = run(workspace, symbol=symbol, timeframe="1h", provider="files", file=str(tmp_path / "day.csv"), **flags)
         counts[result["hours"]] = result["bars_loaded"]
-    assert counts == {"all": 24, "regular": 7, "extended": 16}
+    assert counts == {"regular": 7, "extended": 16}
+    listener = Listener()
+    run(workspace, listener, symbol="DD", timeframe="1h", provider="files", file=str(tmp_path / "day.csv"))
+    assert "17 bars outside the regular hours were left out; --include-extended, in an empty series, keeps those before and after" in (
+        listener.warnings
+    )
 
 
 @pytest.mark.parametrize("parameters", [{"symbol": "EURUSD", "timeframe": "1h"}, {"symbol": "SPY", "timeframe": "1d"}])
 @pytest.mark.parametrize("flag", ["trading_hours", "include_extended"])
-def test_trading_hours_that_are_not_known_are_refused(workspace: Workspace, parameters: dict[str, str], flag: str):
-    with pytest.raises(Invalid, match="has no trading hours to keep to"):
-        DataLoad(**parameters, **{flag: True}).prepare(workspace)
+def test_flags_for_hours_change_nothing_where_there_are_none_and_that_is_said(workspace: Workspace, parameters: dict[str, str], flag: str):
+    listener = Listener()
+    result = run(workspace, listener, **parameters, **{flag: True}, start_date="2018-01-01", end_date="2018-03-01")
+    assert (result["status"], result["hours"]) == ("complete", "all")
+    assert any("has no hours to choose by" in warning for warning in listener.warnings)
 
 
-def test_hours_are_not_mixed_in_one_series(workspace: Workspace):
-    run(workspace, symbol="AAPL", timeframe="1h", start_date="2020-01-01", end_date="2020-02-01")
-    with pytest.raises(Invalid, match="AAPL 1h of sample was loaded with all hours"):
-        DataLoad(symbol="AAPL", timeframe="1h", trading_hours=True).prepare(workspace)
+def test_hours_are_not_mixed_in_one_series_and_a_later_load_keeps_to_them(workspace: Workspace):
+    words: dict[str, Any] = {"symbol": "AAPL", "timeframe": "1h", "provider": "synthetic"}
+    run(workspace, **words, start_date="2020-01-01", end_date="2020-02-01", include_extended=True)
+    with pytest.raises(Invalid, match="AAPL 1h of synthetic was loaded with extended hours") as failure:
+        DataLoad(**words, trading_hours=True, end_date="2020-03-01").prepare(workspace)
+    assert "ktrdr data delete AAPL 1h --provider synthetic" in (failure.value.hint or "")
+    assert run(workspace, **words, end_date="2020-02-10")["hours"] == "extended"
 
 
 @pytest.mark.parametrize(
