@@ -244,6 +244,7 @@ class DataLoad(Kind):
         if reach:
             if self.mode == "tail" and start is None and is_remote(self._named):
                 start = (end or reach.end) - timedelta(days=FIRST_LOAD_DAYS[self.timeframe])
+                start = start.replace(hour=0, minute=0, second=0, microsecond=0)
             return max(start or reach.start, reach.start), min(end or reach.end, reach.end)
         if start is None or end is None:
             missing = " and ".join(name for name, given in (("start", start), ("end", end)) if given is None)

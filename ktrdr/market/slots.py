@@ -22,6 +22,8 @@ QUIET_BARS = 10
 """At most so many bars in a row are missing because nothing was quoted."""
 QUIET_SECONDS = SECONDS["5m"]
 NEIGHBOURS = 3
+HABIT_MINUTES = 12 * 60
+"""What is missing for longer is a hole, and says nothing about habits."""
 
 
 class Slots:
@@ -38,16 +40,17 @@ class Slots:
         # By the year, for feeds change their habits.
         cell = week + slots * (expected.astype("datetime64[Y]").astype(np.int64) - _year(expected))
         at = np.searchsorted(expected, absent)
-        called, gone = np.bincount(cell, minlength=1), np.bincount(cell[at], minlength=1)
-        gone = np.pad(gone, (0, len(called) - len(gone)))
+        short = _short_runs(at, max(HABIT_MINUTES // minutes, 2))
+        called = np.bincount(cell, minlength=1)
+        gone = np.bincount(cell[at[short]], minlength=len(called))
         habit = (gone > MOST_WEEKS * called) & (called >= FEWEST_WEEKS)
-        self.systematic: Mask = habit[cell[at]]
+        self.systematic: Mask = habit[cell[at]] & short
         """Whether each missing bar is one of a slot of the week that is absent in most weeks of its year."""
         day = week % slots_a_day
         called_a_day = np.bincount(day, minlength=slots_a_day)
-        gone_a_day = np.bincount(day[at], minlength=slots_a_day)
+        gone_a_day = np.bincount(day[at[short]], minlength=slots_a_day)
         often = (gone_a_day > THIN * called_a_day) & (called_a_day >= FEWEST_DAYS)
-        self.thin: Mask = often[day[at]]
+        self.thin: Mask = often[day[at]] & short
         """Whether each missing bar is one of a time of the day that is often absent."""
         regular = np.ones(len(absent), bool)
         if market == "new_york" and session == "extended" and len(absent):
@@ -62,6 +65,13 @@ class Slots:
         at = int(np.searchsorted(self._bars.time, first))
         around = self._moves[max(at - NEIGHBOURS, 0) : at + NEIGHBOURS]
         return bool(around.mean() < self._usual)
+
+
+def _short_runs(at: NDArray[np.intp], most: int) -> Mask:
+    """Which places are in runs of no more than so many."""
+    run = np.cumsum(np.diff(at, prepend=at[:1]) > 1)
+    short: Mask = np.bincount(run, minlength=1)[run] <= most
+    return short
 
 
 def _year(times: Times) -> int:

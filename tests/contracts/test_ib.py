@@ -117,7 +117,7 @@ def test_a_load_in_three_pieces_with_a_hole_equals_the_source(workspace: Workspa
         (f"{end}-00:00:00", duration, "1 hour", "MIDPOINT", False, "CASH", "IDEALPRO")
         for end, duration in (("20240131", "30 D"), ("20240301", "30 D"), ("20240321", "20 D"))
     ]
-    assert any(step.startswith("asking IB for CASH EUR USD IDEALPRO MIDPOINT 1h 2024-01-01") for step in listener.steps)
+    assert "EURUSD 1h · 1/3 · 0 bars · asking IB for CASH EUR USD IDEALPRO MIDPOINT 1h 2024-01-01 00:00 .. 2024-01-31 00:00" in listener.steps
     again = run(workspace, **{**WHOLE, "mode": "tail", "start_date": None})
     assert again["status"] == "nothing-new"
 
@@ -221,8 +221,40 @@ def test_a_stretch_of_which_ib_has_nothing_is_told_and_not_an_error(workspace: W
     assert [segment["state"] for segment in result["segments"]] == ["answered", "empty", "answered"]
     assert "ib has no bars in 1 of 3 parts, the first 2024-01-31 .. 2024-03-01: holidays, or holes" in listener.warnings
     assert stored(workspace).digest() == expected.digest()
-    with pytest.raises(NoData, match=r"ib gave no bars of EURUSD 1h in 2024-02-05 \.\. 2024-02-20"):
-        run(workspace, **{**WHOLE, "start_date": "2024-02-05", "end_date": "2024-02-20"})
+    inside = {**WHOLE, "start_date": "2024-02-05", "end_date": "2024-02-20"}
+    again = run(workspace, **inside)
+    assert (again["status"], [segment["state"] for segment in again["segments"]]) == ("nothing-new", ["empty"])
+    assert again["gaps"]["suspicious"]["bars"] > 0
+    assert run(workspace, **WHOLE)["status"] == "nothing-new"
+    asked = len(tws.asked)
+    assert run(workspace, **WHOLE)["gaps"].keys() == {"provider-hole"}
+    assert len(tws.asked) == asked
+
+
+def test_a_full_load_asks_for_what_is_missing_and_once_more_for_a_hole(workspace: Workspace, tws: Tws) -> None:  # noqa: F811
+    run(workspace, **{**WHOLE, "start_date": "2024-01-31", "end_date": "2024-03-01"})
+    listener = Listener()
+    result = run(workspace, listener, **WHOLE)
+    spans = [(segment["start"][:10], segment["end"][:10], segment["state"]) for segment in result["segments"]]
+    assert spans == [("2024-01-01", "2024-01-31", "answered"), ("2024-02-05", "2024-02-09", "empty"), ("2024-03-01", "2024-03-21", "answered")]
+    assert len(tws.asked) == 4
+    assert (result["requests"], result["gaps"]) == (4, {"provider-hole": {"places": 1, "bars": 96}})  # one was for the earliest bar
+    (plan,) = [message["metadata"]["plan"] for message in listener.heard if message["type"] == "metadata"]
+    assert (plan["requests"], len(plan["parts"]), plan["bars"]) == (3, 3, 528 + 96 + 337)
+    assert plan["seconds"] < 60
+    assert stored(workspace).digest() == EURUSD.digest()
+    again = run(workspace, **WHOLE)
+    assert (again["status"], again["segments"], len(tws.asked)) == ("nothing-new", [], 4)
+    refreshed = run(workspace, **WHOLE, refresh=True)
+    assert (refreshed["status"], refreshed["bars_unchanged"], len(tws.asked)) == ("nothing-new", len(EURUSD), 7)
+
+
+def test_a_plan_counts_the_waits_for_the_limit(tws: Tws) -> None:
+    five_years = Ib().requests(Timeframe("1m"), 0, timedelta(days=5 * 365))
+    assert five_years == 365
+    assert 3600 < Ib().seconds(five_years) < 4500
+    used_up()
+    assert Ib().seconds(1) > 10
 
 
 def test_the_earliest_bar_limits_what_is_asked_for(workspace: Workspace, tws: Tws) -> None:  # noqa: F811
@@ -266,7 +298,7 @@ def test_a_bar_that_lies_across_two_pieces_comes_whole_and_once(workspace: Works
     assert workspace.bars.read("EURUSD", Timeframe("4h"), provider="ib").digest() == source.between(first, last).digest()
 
 
-@pytest.mark.parametrize(("flags", "regular"), [({}, False), ({"trading_hours": True}, True), ({"include_extended": True}, False)])
+@pytest.mark.parametrize(("flags", "regular"), [({}, True), ({"trading_hours": True}, True), ({"include_extended": True}, False)])
 def test_the_hours_asked_for_reach_ib(workspace: Workspace, tws: Tws, flags: dict[str, bool], regular: bool) -> None:  # noqa: F811
     source = made("AAPL", "1h", "2024-01-02", "2024-01-13")
     tws.bars["AAPL", "1 hour"] = on_the_wire(source)
@@ -415,7 +447,7 @@ async def test_an_operation_that_waits_for_the_limit_says_so_and_is_cancelled_at
     async with open_backend(Settings()) as backend:
         started = await backend.operations.start("data_load", LOAD)
         waiting = await until(
-            backend.operations, started.operation_id, lambda one: one.progress.current_step.startswith("waiting")
+            backend.operations, started.operation_id, lambda one: " · waiting " in one.progress.current_step
         )  # fmt: skip
         assert waiting.progress.current_step.endswith(": IB allows 60 requests in 10 minutes")
         at = time.monotonic()
