@@ -35,6 +35,19 @@ def ask(method: str, url: str, path: str, params: Mapping[str, Any] | None = Non
 
     It uses the standard library, because httpx takes longer to load than the answer takes to come.
     """
+    return answer_of(*_exchanged(method, url, path, params, body))
+
+
+def download(url: str, path: str, params: Mapping[str, Any] | None = None) -> bytes:
+    """A file, or ApiError."""
+    status, whole, content = _exchanged("GET", url, path, params, None)
+    if status >= 300:
+        answer_of(status, whole, content)
+    return content
+
+
+def _exchanged(method: str, url: str, path: str, params: Mapping[str, Any] | None, body: JSON | None) -> tuple[int, str, bytes]:
+    """Status, address and content of an answer."""
     written = {True: "true", False: "false"}
     given = urllib.parse.urlencode({
         name: written[value] if isinstance(value, bool) else value for name, value in (params or {}).items() if value is not None
@@ -59,7 +72,7 @@ def ask(method: str, url: str, path: str, params: Mapping[str, Any] | None = Non
             status, answer = 503, b""
         logger.info("%s %s: %s in %.0f ms", method, path, status, 1000 * (time.monotonic() - begun))
         if not again or status not in TEMPORARY:
-            return answer_of(status, whole, answer)
+            return status, whole, answer
         time.sleep(0.1 * 2**attempt)  # a backend that is just starting or busy gets a moment
     raise AssertionError("the last attempt returns or raises")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ktrdr.cli import backend
-from ktrdr.cli.answers import ask
+from ktrdr.cli.answers import ask, download
 from ktrdr.cli.output import Output
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class Session:
         """One answer of the backend to a POST."""
         return ask("POST", self.address(), path, body=json)
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """One answer of the backend to a DELETE."""
-        return ask("DELETE", self.address(), path)
+        return ask("DELETE", self.address(), path, params)
+
+    def download(self, path: str, params: Mapping[str, Any] | None = None) -> bytes:
+        """A file of the backend."""
+        return download(self.address(), path, params)

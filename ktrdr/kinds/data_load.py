@@ -246,12 +246,11 @@ class DataLoad(Kind):
                 start = (end or reach.end) - timedelta(days=FIRST_LOAD_DAYS[self.timeframe])
                 start = start.replace(hour=0, minute=0, second=0, microsecond=0)
             return max(start or reach.start, reach.start), min(end or reach.end, reach.end)
-        if start is None or end is None:
-            missing = " and ".join(name for name, given in (("start", start), ("end", end)) if given is None)
+        if start is None:
             raise Invalid(
-                f"provider {self.provider} has bars for every range, so it must be told the {missing}", hint="add --start and --end"
+                f"provider {self.provider} has bars for every range, so it must be told the start", hint="add --start, and --end if not now"
             )
-        return start, end
+        return start, end or datetime.now(UTC)
 
     def _no_bars(self, reach: Reach | None) -> NoData:
         start, end = self._dates()

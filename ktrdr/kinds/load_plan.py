@@ -27,6 +27,8 @@ FIRST_LOAD_DAYS = {
 }  # fmt: skip
 """So far back goes a first load from a provider that is asked over a line, where no start is named."""
 EVERY = 1_000_000_000
+MOST_SHOWN = 20
+"""So many parts of a plan are listed; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ class Plan:
 
     def summary(self) -> JSON:
         """The plan as the operation shows it."""
-        spans = [[part.start.isoformat(), part.end.isoformat()] for part in self.parts]
-        return {"bars": self.bars, "requests": self.requests, "seconds": round(self.seconds, 1), "parts": spans}
+        spans = [[part.start.isoformat(), part.end.isoformat()] for part in self.parts[:MOST_SHOWN]]
+        seconds = round(self.seconds, 1)
+        return {"bars": self.bars, "requests": self.requests, "seconds": seconds, "parts": len(self.parts), "spans": spans}
 
     def kept(self) -> JSON:
         """The plan as a checkpoint keeps it."""

@@ -32,7 +32,7 @@ MEANINGS: dict[Reason, str] = {
     "systematic": "the same hour of the week is absent in most weeks: a property of the feed",
     "no-trade": "nothing was traded or quoted: a quiet market, or hours outside the regular session",
     "halt": "trading was halted for a short time",
-    "provider-hole": "the provider was asked often enough and does not have it",
+    "provider-hole": "the provider was asked and does not have it; another one may",
     "suspicious": "the market was open, and nothing explains it",
 }
 """Each reason in words, in the order in which they are tried."""

@@ -143,6 +143,23 @@ class BarStore:
         series = Series(folder.symbol, folder.timeframe, folder.provider, first, last, count, origin=origin)
         return Written(merged.added, merged.unchanged, merged.conflicts, series)
 
+    def delete(self, symbol: str, timeframe: Timeframe, provider: str | None = None) -> Series:
+        """Remove a series from the home, with what is noted of its loads; NoData if none was loaded, Invalid if it is not clear which."""
+        symbol = canonical(symbol)
+        found = [s for s in self._home(symbol) if s.timeframe == timeframe and provider in (None, s.provider)]
+        if len(found) > 1:
+            raise _which_provider(found)
+        if not found:
+            raise NoData(
+                f"no bars of {symbol} {timeframe}{f' of provider {provider}' if provider else ''} were loaded",
+                hint="ktrdr data list names every series; those that come with the product cannot be deleted",
+            )
+        folder = self._folder(symbol, timeframe, found[0].provider)
+        with folder.locked():
+            self.catalog.forget(_key(folder))
+            folder.clear()
+        return found[0]
+
     def check_origin(self, symbol: str, timeframe: Timeframe, provider: str, origin: str) -> None:
         """Invalid when a provider's stored bars are of another origin than those to come."""
         folder = self._folder(symbol, timeframe, provider)

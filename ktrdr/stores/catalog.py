@@ -132,6 +132,12 @@ class Catalog:
             for number, start, end, hours, asked, ended, *outcome in rows
         ]
 
+    def forget(self, key: Key) -> None:
+        """Strike a series and its loads."""
+        with self._database.write() as connection:
+            for table in ("series", "loads"):
+                connection.execute(f"DELETE FROM {table} WHERE (provider, symbol, timeframe) = (?, ?, ?)", key.columns)  # noqa: S608
+
     def _rows(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
         if not self._database.path.exists():
             return []

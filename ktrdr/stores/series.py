@@ -124,6 +124,12 @@ class SeriesFolder:
             atomic.replace(file, unfinished)
         return merged
 
+    def clear(self) -> None:
+        """Delete the bars that are there. The lock must be held."""
+        for file in self.years():
+            file.unlink()
+        (self.path / ORIGIN_FILE).unlink(missing_ok=True)
+
     @contextmanager
     def locked(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         """Hold the series alone; Conflict when somebody else does for too long."""
@@ -158,6 +164,16 @@ def frame_of(bars: Bars) -> pl.DataFrame:
 
     stamps = pl.Series("timestamp", bars.time.astype("datetime64[us]")).dt.replace_time_zone("UTC")
     return pl.DataFrame([stamps, *(pl.Series(name, getattr(bars, name)) for name in COLUMNS)])
+
+
+def file_of(bars: Bars, form: str) -> bytes:
+    """Bars as a file that can be loaded again, Parquet or CSV."""
+    content = io.BytesIO()
+    if form == "parquet":
+        frame_of(bars).write_parquet(content, compression="zstd")
+    else:
+        frame_of(bars).write_csv(content, datetime_format="%Y-%m-%dT%H:%M:%S%.fZ")
+    return content.getvalue()
 
 
 def _empty() -> pl.DataFrame:

@@ -307,7 +307,8 @@ def test_hours_are_not_mixed_in_one_series_and_a_later_load_keeps_to_them(worksp
         ({"symbol": "SPY", "file": "/x.csv"}, "provider sample has no option 'file'"),
         ({"symbol": "SPY", "provider": "files"}, "provider files needs the option 'file'"),
         ({"symbol": "SPY", "provider": "synthetic", "end_date": "2018-01-01"}, "so it must be told the start"),
-        ({"symbol": "SPY", "provider": "synthetic"}, "so it must be told the start and end"),
+        ({"symbol": "SPY", "mode": "tail", "refresh": True}, "refresh asks again for a whole range, which mode tail does not"),
+        ({"symbol": "SPY", "start_date": "2999-01-01"}, "the start 2999-01-01 lies ahead"),
     ],
 )
 def test_what_cannot_be_right_is_refused_with_a_sentence(workspace: Workspace, parameters: dict[str, str], sentence: str):
@@ -337,6 +338,47 @@ def test_it_shows_its_parameters_with_the_providers_own(workspace: Workspace):
         "parameters": {"mode": "tail", "provider": "synthetic", "hours": "all", "seed": 3},
     }  # fmt: skip
     assert ready.launch_profile() == "light"
+
+
+def test_a_later_load_without_an_end_goes_on_until_now(workspace: Workspace):
+    run(workspace, symbol="BTCUSDT", provider="synthetic", start_date="2026-01-01", end_date="2026-02-01")
+    listener = Listener()
+    result = run(workspace, listener, symbol="btc-usdt")
+    yesterday = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert result["last"] <= yesterday.isoformat() < (datetime.fromisoformat(result["last"]) + timedelta(days=2)).isoformat()
+    assert result["bars_unchanged"] == 3
+    assert result["before"]["bars"] == 31
+    ahead = run(workspace, listener, symbol="BTCUSDT", mode="full", provider="synthetic", start_date="2026-01-01", end_date="2099-01-01")
+    assert ahead["last"] == result["last"]
+    assert "the end 2099-01-01 lies ahead: loaded as far as there are bars" in listener.warnings
+
+
+def test_a_load_is_planned_before_it_asks_and_says_where_it_is(workspace: Workspace):
+    listener = Listener()
+    run(workspace, listener, symbol="EURUSD", timeframe="1h", provider="synthetic", start_date="2017-12-01", end_date="2018-02-01")
+    kinds = [message["type"] for message in listener.heard]
+    (plan,) = [message["metadata"]["plan"] for message in listener.heard if message["type"] == "metadata"]
+    first_step = next(at for at, step in enumerate(listener.heard) if "1/2" in step.get("progress", {}).get("current_step", ""))
+    assert kinds.index("metadata") < first_step
+    assert (plan["parts"], plan["bars"], plan["requests"]) == (2, workspace.bars.read("EURUSD", HOUR, provider="synthetic").time.size, 0)
+    steps = [message["progress"] for message in listener.heard if message["type"] == "progress" and message["progress"]["context"]]
+    assert {name: steps[-1]["context"][name] for name in ("symbol", "timeframe", "segment", "segments")} == {
+        "symbol": "EURUSD", "timeframe": "1h", "segment": 2, "segments": 2,
+    }  # fmt: skip
+    december = workspace.bars.read("EURUSD", HOUR, end=datetime(2018, 1, 1, tzinfo=UTC), provider="synthetic")
+    assert steps[-1]["context"]["bars"] == len(december)
+
+
+def test_tail_backfill_and_full_come_to_the_same_bars(workspace: Workspace):
+    words: dict[str, Any] = {"timeframe": "1h", "provider": "synthetic", "seed": 5}
+    run(workspace, symbol="EURUSD", **words, start_date="2017-06-01", end_date="2017-09-01")
+    run(workspace, symbol="EURUSD", **words, end_date="2018-03-01")
+    run(workspace, symbol="EURUSD", **words, mode="backfill", start_date="2016-11-01")
+    pieces = workspace.bars.read("EURUSD", HOUR, provider="synthetic")
+    workspace.bars.delete("EURUSD", HOUR, "synthetic")
+    assert workspace.bars.loads("EURUSD", HOUR, "synthetic") == []
+    run(workspace, symbol="EURUSD", **words, mode="full", start_date="2016-11-01", end_date="2018-03-01")
+    assert workspace.bars.read("EURUSD", HOUR, provider="synthetic").digest() == pieces.digest()
 
 
 def test_a_range_is_cut_at_every_new_year():
