@@ -40,7 +40,7 @@ COMMANDS = (
     Command("validate", "Look", "Check a strategy and explain every mistake."),
     Command("check", "Look", "Check that nothing in a strategy knows the future."),
     Command("migrate", "Look", "Rewrite a version 2 strategy as version 3."),
-    Command("data", "Data", "Load bars, show them, say what range there is and what is odd."),
+    Command("data", "Data", "Load bars, show them, say what is missing and what is odd."),
     Command("ib", "Data", "See how Interactive Brokers can be reached, and test it."),
     Command("up", "Backend", "Start the local backend."),
     Command("down", "Backend", "Stop the local backend."),

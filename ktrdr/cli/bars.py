@@ -111,10 +111,8 @@ def gap_lines(found: JSON, most: int, *, everything: bool) -> list[str]:
     """A report of gaps for people."""
     name, there = f"{found['symbol']} {found['timeframe']}", found["expected"] - found["missing"]
     share = f"{math.floor(10_000 * there / found['expected']) / 100:.2f} %" if found["expected"] else "none"
-    lines = [
-        f"{name} of {found['provider']}, {minute(found['start'])} to {minute(found['end'])} (UTC)",
-        f"{there:,} of the {found['expected']:,} bars are there that the market's hours call for ({share}).",
-    ]
+    lines = [f"{name} of {found['provider']}, {minute(found['start'])} to {minute(found['end'])} (UTC)"]
+    lines.append(f"{there:,} of the {found['expected']:,} bars are there that the market's hours call for ({share}).")
     if found["reasons"]:
         rows = [(row["reason"], str(row["places"]), f"{row['bars']:,}", row["meaning"]) for row in found["reasons"]]
         lines += ["", *table_lines(("REASON", "PLACES", "BARS", "MEANING"), rows, terminal_width())]
