@@ -119,14 +119,15 @@ class DataLoad(Kind):
     def run(self, job: Job, workspace: Workspace) -> JSON:
         """Plan, then ask part by part and store each before the next one is asked for; a resumed load asks for the rest."""
         provider, before = self.source(), self._stored(workspace)
-        job.report(0, f"Asking {self.provider} for {self.symbol} {self.timeframe}")
-        reach = provider.reach(self.symbol, self._size, lambda step: job.report(0, step))
+        name = f"{self.symbol} {self.timeframe}"
+        job.report(0, f"Asking {self.provider} for {name}")
+        reach = provider.reach(self.symbol, self._size, lambda step: job.report(0, f"{name} · {step}"))
         workspace.bars.keep_actions(self.symbol, self._named, provider.actions(self.symbol))
         known = workspace.checkpoints.read(job.resumed.path).state if job.resumed else None
         segments = [Segment.of(summary) for summary in known["segments"]] if known else []
         plan = Plan.of(known["plan"]) if known else self._plan(workspace, provider, reach, before)
         job.describe(plan=plan.summary())
-        job.report(0, f"{self.symbol} {self.timeframe} · {len(plan.parts)} parts, about {plan.bars:,} bars")
+        job.report(0, f"{name} · {len(plan.parts)} parts, about {plan.bars:,} bars")
         saver = Saver(job, workspace)
         loading = Loading(job, workspace, provider, symbol=self.symbol, size=self._size, name=self._named, hours=self._hours)
         for segment in loading.go_through(plan, segments):
@@ -139,7 +140,7 @@ class DataLoad(Kind):
             raise self._no_bars(reach)
         for remark in [*provider.remarks(), *self._remarks(workspace, segments, loading.left_out)]:
             job.warn(remark)
-        job.report(100, f"{self.symbol} {self.timeframe}: {after_all.bars:,} bars", steps=(len(segments),) * 2)
+        job.report(100, f"{name}: {after_all.bars:,} bars", steps=(len(segments),) * 2)
         found = self._result(segments, before, after_all, diagnosis=self._shortfall(reach), failure=loading.failure)
         gaps = self._gaps(workspace, after_all) if found["status"] != "nothing-new" or self.mode == "full" else None
         spent = provider.spent()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import warnings
 from datetime import date, time
@@ -92,7 +93,7 @@ def quiet_days(market: Market, first: np.datetime64, last: np.datetime64) -> tup
     days = np.array([f"{year}-{month:02}-{day:02}" for year in years for month, day in HOLIDAYS], "datetime64[D]")
     if market == "other":
         return days.astype("datetime64[us]"), (days + DAY).astype("datetime64[us]")
-    return new_york(days - DAY, FX_WEEK_EDGE), new_york(days, FX_WEEK_EDGE)
+    return new_york(days + -1 * DAY, FX_WEEK_EDGE), new_york(days, FX_WEEK_EDGE)
 
 
 def _rests_daily(market: Market, grid: Times, timeframe: Timeframe) -> Mask:
@@ -111,7 +112,8 @@ def _new_york_sessions(session: Session, first: np.datetime64, last: np.datetime
         (first - 10 * DAY).astype("datetime64[Y]").astype(int) // 10, (last + 20 * DAY).astype("datetime64[Y]").astype(int) // 10 + 1
     )
     parts = [_sessions_of(1970 + 10 * decade) for decade in decades]
-    opens, closes = (np.concatenate(side) for side in zip(*parts, strict=True))
+    opens: Times = np.concatenate([part[0] for part in parts])
+    closes: Times = np.concatenate([part[1] for part in parts])
     if session == "regular":
         return opens, closes
     early, late = STOCK_HOURS["extended"]
@@ -123,11 +125,10 @@ def _new_york_sessions(session: Session, first: np.datetime64, last: np.datetime
 @lru_cache(maxsize=16)
 def _sessions_of(decade: int) -> tuple[Times, Times]:
     """Openings and closings of New York's exchanges in ten years."""
-    from exchange_calendars.exchange_calendar_xnys import XNYSExchangeCalendar
-
+    module = importlib.import_module("exchange_calendars.exchange_calendar_xnys")  # it loads pandas
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # its own use of pandas
-        calendar = XNYSExchangeCalendar(start=f"{decade}-01-01", end=f"{decade + 9}-12-31")
+        calendar = module.XNYSExchangeCalendar(start=f"{decade}-01-01", end=f"{decade + 9}-12-31")
     opens, closes = (column.dt.tz_localize(None).to_numpy().astype("datetime64[us]") for column in (calendar.opens, calendar.closes))
     for day, clock in LATE_OPENS.items():
         on_that_day = opens.astype("datetime64[D]") == np.datetime64(day)
