@@ -119,7 +119,8 @@ def _new_york_sessions(session: Session, first: np.datetime64, last: np.datetime
     early, late = STOCK_HOURS["extended"]
     regular = STOCK_HOURS["regular"]
     # Trading goes on for as long after an early close as after a usual one.
-    return new_york(opens.astype("datetime64[D]"), early), closes + np.timedelta64(late.hour - regular[1].hour, "h")
+    after: Times = closes + np.array(late.hour - regular[1].hour, "timedelta64[h]")
+    return new_york(opens.astype("datetime64[D]"), early), after
 
 
 @lru_cache(maxsize=16)
