@@ -76,7 +76,7 @@ class Loading:
             self._symbol, self._size, self._name, start=part.start, end=part.end, hours=self._hours
         )  # fmt: skip
         where = f"{self._symbol} {self._size} · {number + 1}/{count} · {self._bars:,} bars"
-        known = {"symbol": self._symbol, "timeframe": self._size.name, "segment": number + 1, "segments": count, "bars": self._bars}
+        known: JSON = {"symbol": self._symbol, "timeframe": self._size.name, "segment": number + 1, "segments": count, "bars": self._bars}
 
         def tell(doing: str) -> None:
             self._job.report(100 * number / count, f"{where} · {doing}", steps=(number, count), doing=doing, **known)

@@ -93,7 +93,8 @@ def quiet_days(market: Market, first: np.datetime64, last: np.datetime64) -> tup
     days = np.array([f"{year}-{month:02}-{day:02}" for year in years for month, day in HOLIDAYS], "datetime64[D]")
     if market == "other":
         return days.astype("datetime64[us]"), (days + DAY).astype("datetime64[us]")
-    return new_york(days + -1 * DAY, FX_WEEK_EDGE), new_york(days, FX_WEEK_EDGE)
+    before: Times = days - np.array(1, "timedelta64[D]")
+    return new_york(before, FX_WEEK_EDGE), new_york(days, FX_WEEK_EDGE)
 
 
 def _rests_daily(market: Market, grid: Times, timeframe: Timeframe) -> Mask:
