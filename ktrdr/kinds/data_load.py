@@ -73,7 +73,7 @@ class DataLoad(Kind):
     """Load [start_date, end_date); by default as far as the provider and the mode reach."""
     end_date: Date | None = None
     trading_hours: bool = False
-    """Keep only bars in the regular hours of US stocks, as is done without either flag."""
+    """Keep only bars in the regular hours of US stocks, as is done without either flag for what a remote provider gives."""
     include_extended: bool = False
     """Keep those before and after the regular hours too."""
     refresh: bool = False
@@ -200,13 +200,14 @@ class DataLoad(Kind):
         )
 
     def _settled_hours(self, workspace: Workspace) -> dict[str, bool]:
-        """The flags of the hours: those of the series that is there where none is said, else the regular ones."""
+        """The flags of the hours: those of the series that is there where none is said, else the regular ones, and of a file all."""
         if not has_hours(self.symbol, self._size):
             return {}
         loads = workspace.bars.loads(self.symbol, self._size, self._named) if self._stored(workspace) else []
         earlier = next((load.hours for load in loads if load.outcome.state in ("answered", "asked")), None)
         said = self.trading_hours or self.include_extended
         usual: Hours = "extended" if build(self._named, self.model_extra or {}).extended else "regular"
+        usual = usual if is_remote(self._named) else "all"  # who gives a file has chosen
         wanted = self._hours if said else earlier or usual
         if earlier and earlier != wanted:
             raise Invalid(

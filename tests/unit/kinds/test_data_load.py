@@ -271,9 +271,9 @@ def test_trading_hours_keep_the_session_and_extended_ones_what_is_around_it(work
     for symbol, flags in {"AA": {}, "BB": {"trading_hours": True}, "CC": {"include_extended": True}}.items():
         result = run(workspace, symbol=symbol, timeframe="1h", provider="files", file=str(tmp_path / "day.csv"), **flags)
         counts[result["hours"]] = result["bars_loaded"]
-    assert counts == {"regular": 7, "extended": 16}
+    assert counts == {"all": 24, "regular": 7, "extended": 16}
     listener = Listener()
-    run(workspace, listener, symbol="DD", timeframe="1h", provider="files", file=str(tmp_path / "day.csv"))
+    run(workspace, listener, symbol="DD", timeframe="1h", provider="files", file=str(tmp_path / "day.csv"), trading_hours=True)
     assert "17 bars outside the regular hours were left out; --include-extended, in an empty series, keeps those before and after" in (
         listener.warnings
     )
