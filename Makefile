@@ -9,7 +9,7 @@ PYTHON := $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	if $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-unit test-integration quality format bench faults up down clean
+.PHONY: help setup demo test test-unit test-integration quality format bench verdict faults up down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
@@ -66,7 +66,11 @@ format: $(VENV)/.installed-dev ## rewrite the code in the house format
 	@touch $@
 
 bench: $(VENV)/.installed .venv-bench/.installed ## measure our claims against peers, in one run
-	@for f in bench/*.py; do echo "== $$f"; PYTHONPATH=. .venv-bench/bin/python $$f || exit 1; done
+	@for f in $(filter-out bench/null_campaigns.py,$(wildcard bench/*.py)); do echo "== $$f"; PYTHONPATH=. .venv-bench/bin/python $$f || exit 1; done
+	@echo "== bench/learning/training.py"; $(BIN)/python -m bench.learning.training
+
+verdict: $(VENV)/.installed ## measure how often luck and how often an edge is promoted (ten minutes)
+	PYTHONPATH=. $(BIN)/python bench/null_campaigns.py
 
 faults: $(VENV)/.installed ## measure cancel, crash and recovery times
 	$(BIN)/python -m bench.operations all

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ktrdr.agents.budget import Cost, Limits
+from ktrdr.evaluation.trials import Curve
 from ktrdr.kinds.base import Workspace
 from ktrdr.operations.devices import gpus_here
 from ktrdr.operations.dispatch import Dispatcher
@@ -25,7 +26,9 @@ from ktrdr.services.collector import Exporter
 from ktrdr.services.figures import OperationFigures
 from ktrdr.services.housekeeping import tidy_for_ever
 from ktrdr.services.operations import OperationsService, prepared
+from ktrdr.services.reports import ReportsService
 from ktrdr.services.traces import OperationTraces
+from ktrdr.services.unfinished import UnfinishedTrials
 from ktrdr.settings import Settings
 from ktrdr.stores.trials import Trial
 from ktrdr.telemetry import collector
@@ -52,17 +55,18 @@ class Backend:
     workspace: Workspace
     operations: OperationsService
     agent: AgentService
+    reports: ReportsService
     traces: OperationTraces | None
     """None where nothing is traced."""
 
 
 def runner_environment(settings: Settings) -> dict[str, str]:
-    """What runner processes find in their environment: these settings, caches in the home, one thread each."""
+    """What runner processes find in their environment: these settings, a cache in the home unless one is named, one thread each."""
     values = settings.model_dump(mode="json", exclude={"token"}, exclude_none=True)
     given = {f"KTRDR_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
-    own = {"NUMBA_CACHE_DIR": str(settings.folder("cache")), "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **dict.fromkeys(ONE_THREAD, "1")}
+    own = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", **dict.fromkeys(ONE_THREAD, "1")}
     inherited = {name: value for name, value in os.environ.items() if name != "KTRDR_TOKEN"}
-    return {**inherited, **given, **own}
+    return {"NUMBA_CACHE_DIR": str(settings.folder("cache")), **inherited, **given, **own}
 
 
 @asynccontextmanager
@@ -78,18 +82,21 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     figures = OperationFigures()
     exporter = Exporter() if collector() else None
     traces = OperationTraces(store, exporter.send) if exporter else None
+    unfinished = UnfinishedTrials(store, ports)
 
     def on_end(operation: Operation) -> None:
         figures.ended(operation)
+        unfinished.ended(operation)
         if traces:
             traces.ended(operation)
 
     hub = Hub(on_end)
 
     async def append_trial(operation: Operation, step_key: str, fields: dict[str, Any]) -> int:
+        curve = Curve.model_validate(given) if (given := fields.pop("curve", None)) else None
         own = {"key": f"{operation.operation_id}: {step_key}", "operation_id": operation.operation_id}
-        trial = Trial.model_validate({**fields, **own})
-        return (await asyncio.to_thread(ports.trials.append, trial)).number
+        trial = Trial.model_validate({**fields, **own, "campaign": operation.parent_operation_id})
+        return (await asyncio.to_thread(ports.trials.append, trial, curve)).number
 
     async def journal_step(_operation: Operation, _step_key: str, fields: dict[str, Any]) -> Any:
         return fields["answer"]
@@ -124,13 +131,15 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     housekeeping: asyncio.Task[None] | None = None
     try:
         await dispatcher.start()
+        unfinished.catch_up()
         housekeeping = asyncio.create_task(tidy_for_ever(store, ports.checkpoints, settings), name="housekeeping")
-        yield Backend(settings, ports, operations, AgentService(operations, ports, spending), traces)
+        yield Backend(settings, ports, operations, AgentService(operations, ports, spending), ReportsService(operations, ports), traces)
     finally:
         if housekeeping:
             housekeeping.cancel()
         await dispatcher.stop()
         await engine.close()
+        await unfinished.settle()
         if traces:
             await traces.settle(LAST_SPANS_SECONDS)
         await store.close()

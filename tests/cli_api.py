@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import ktrdr
+from tests.wire import web
 
 JSON = dict[str, Any]
 ENDED = {"completed", "failed", "cancelled"}
@@ -128,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
     """Speaks HTTP for an Api."""
 
     protocol_version = "HTTP/1.1"
-    server: Server
+    server: web.Server
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -136,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length) or b"{}")
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         request = Request(self.command, parts.path.removeprefix("/api/v1"), query, body, dict(self.headers))
-        route = self.server.api.route(request)
+        route = self.server.site.route(request)
         if isinstance(route, Stream):
             self.stream(route, int(self.headers.get("Last-Event-ID") or 0))
             return
@@ -174,29 +175,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Server(ThreadingHTTPServer):
-    """A socket for an Api."""
-
-    daemon_threads = True
-
-    def __init__(self, api: Api) -> None:
-        super().__init__(("127.0.0.1", api.port), Handler)
-        self.api = api
-        api.port = self.server_address[1]
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A caller that leaves in the middle is part of the tests."""
-
-
 @contextmanager
 def serving(api: Api) -> Iterator[Api]:
     """The Api on a port of this machine."""
-    server = Server(api)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with web.serving(api, Handler, api.port) as address:
+        api.port = int(address.rpartition(":")[2])
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.operations import agent, cancel, interrupt, kill, listing, progress, start
+from bench.operations import agent, bars, cancel, interrupt, kill, listing, progress, start
 
 FULL = {
     "start": lambda n: start.measure(n or 10),
@@ -14,6 +14,7 @@ FULL = {
     "interrupt": lambda n: interrupt.measure(n or 100),
     "cancel": lambda n: cancel.measure(n or 500),
     "kill": lambda n: kill.measure(n or 200),
+    "bars": lambda n: bars.measure(n or 200),
     "agent": lambda n: agent.measure(n or 100),
 }
 

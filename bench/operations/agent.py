@@ -66,7 +66,7 @@ def kills(samples: int) -> bool:
             kind = "agent_design" if number % 2 else "agent_assessment"
             while (pid := runner(here, kind)) is None and here.get(operation_id)["status"] not in ENDED:
                 time.sleep(0.005)
-            time.sleep(chance.uniform(0, 1.5 if number % 2 else 1.0))
+            time.sleep(chance.uniform(0, 1.5 if number % 2 else 1.0))  # any instant of the attempt
             if pid:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -95,7 +95,7 @@ def cancels(samples: int) -> bool:
                 for _ in range(max(3, samples // len(phases))):
                     taken.append(one(here, wire, phase))
                     seen = len(wire.records)
-                    time.sleep(0.05)
+                    time.sleep(0.05)  # long enough for a request that should not come
                     after += len(wire.records) - seen
         figures = {**quantiles(taken), "requests afterwards": after}
         held.append(tell(f"cancel while {name}, ms, p99 < 500", figures, figures["p99"] < 500 and after == 0))
@@ -110,7 +110,7 @@ def one(here: World, wire: Wire, phase: str) -> float:
     if asking:
         while len(wire.records) == before or wire.records[-1].ended_at is not None:
             time.sleep(0.005)
-    time.sleep(random.uniform(0, 0.3))
+    time.sleep(random.uniform(0, 0.3))  # any instant of the phase
     begun = time.perf_counter()
     response = here.client.delete("/agent/cancel")
     taken = time.perf_counter() - begun

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from ktrdr.agents.designer import Assessment, Noun, Trials, Verdict
 from ktrdr.agents.goal import Goal
 from ktrdr.errors import CycleError, Invalid, WorkerError
+from ktrdr.evaluation.promotion import Promotion, gates_passed, untested
+from ktrdr.evaluation.trials import TrialCount
 from ktrdr.labels.base import Label
 
 JSON = dict[str, Any]
@@ -138,6 +140,8 @@ class CycleResult(Noun):
     backtest_reason: str | None = "the cycle did not come so far"
     assessment: Assessment | None = None
     trials: Trials
+    promotion: Promotion | None = None
+    """Whether it is more than luck: asked of every cycle beside its gates, and no gate itself."""
     costs: str | None = None
     """What every trade was charged."""
     model_path: str | None = None
@@ -158,20 +162,27 @@ class CycleResult(Noun):
 
     def tested(self, result: JSON) -> CycleResult:
         """With the result of the backtest."""
-        left_out = ("files", "model_path", "strategy_name", "warnings")
+        left_out = ("files", "model_path", "strategy_name", "warnings", "promotion")
         return self._with(
+            promotion=Promotion.model_validate(result["promotion"]),
             backtest={name: value for name, value in result.items() if name not in left_out}, backtest_reason=None,
             costs=result["costs"]["sentence"], files=self.files | result["files"], notes=(*self.notes, *result["warnings"]),
         )  # fmt: skip
 
     def gated(self, report: JSON) -> CycleResult:
         """With what a gate said; a refusal is the end of the cycle and its verdict."""
-        gated = self._with(gates=(*self.gates, report))
+        gates = (*self.gates, report)
+        said = gates_passed((gate["gate"], gate["passed"], gate["reason"]) for gate in gates)
+        gated = self._with(gates=gates, promotion=self.promotion and self.promotion.with_check(said))
         if report["passed"]:
             return gated
         reason = f"the {report['gate']} gate refused it: {report['reason']}"
         untested = reason if self.backtest is None else None
         return gated._with(verdict_reason=reason, backtest_reason=untested, next=next_commands(self.strategy_name, passed=False))
+
+    def counted(self, trials: TrialCount) -> CycleResult:
+        """With what was tried, where it was never backtested."""
+        return self._with(promotion=self.promotion or untested(self.backtest_reason or "no reason is known", trials))
 
     def assessed(self, assessment: Assessment, path: str) -> CycleResult:
         """With the assessment, which gives the verdict."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ktrdr.agents.budget import Cost
 from ktrdr.agents.gates import Thresholds
 from ktrdr.agents.goal import Goal
+from ktrdr.evaluation.trials import Curve
 from ktrdr.market.bars import Bars
 
 JSON = dict[str, Any]
@@ -108,6 +109,8 @@ class Tried(Noun):
     total_trades: int = 0
     accuracy: float | None = None
     reason: str | None = None
+    curve: Curve | None = None
+    """What it earned week by week."""
 
 
 class Trials(Noun):

@@ -35,7 +35,7 @@ BOUNDS = {
 """Values that these indicators, with the outputs used here, cannot leave."""
 LONGEST_LABEL = 48
 """Bars that a label with a fixed span looks ahead at most."""
-HIDDEN, EPOCHS, BATCH, LEARNING_RATE = 24, 8, 1024, 0.004
+MOST_RULES, EPOCHS, BATCH, LEARNING_RATE = 6, 8, 1024, 0.02
 
 
 @dataclass(frozen=True, order=True)
@@ -215,7 +215,7 @@ def document_of(genome: Genome, label: JSON, words: Mapping[Gene, dict[str, list
         "indicators": {gene.id: {"type": gene.type, **dict(gene.parameters)} for gene in genome.genes},
         "fuzzy_sets": {gene.id: {"indicator": gene.reference, **words[gene]} for gene in genome.genes},
         "nn_inputs": [{"fuzzy_set": gene.id, "timeframes": "all"} for gene in genome.genes],
-        "model": {"type": "mlp", "architecture": {"hidden_layers": [HIDDEN], "dropout": 0.0, "activation": "relu"}},
+        "model": {"type": "tsk", "architecture": {"max_rules": MOST_RULES}},
         "decisions": {
             "output_format": "classification",
             "confidence_threshold": genome.confidence,

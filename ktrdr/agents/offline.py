@@ -39,9 +39,8 @@ class OfflineDesigner:
         random = np.random.default_rng(brief.seed)
         tried: list[Candidate] = []
         while generation := next_generation(random, tried, ground):
-            for genome in generation:
-                check = partial(desk.report, len(tried), brief.candidates, _so_far(tried, brief.candidates))
-                candidate = try_out(genome, len(tried) + 1, ground, check)
+            check = partial(_show, desk, tuple(tried), len(generation), brief.candidates)
+            for candidate in try_out(generation, len(tried) + 1, ground, check):
                 desk.trial(candidate.tried)
                 tried.append(candidate)
         desk.report(len(tried), brief.candidates, _so_far(tried, brief.candidates))
@@ -83,10 +82,16 @@ def trials_of(tried: Sequence[Candidate], best: Candidate, ground: Ground) -> Tr
     )
 
 
-def _so_far(tried: Sequence[Candidate], total: int) -> str:
+def _show(desk: Desk, tried: Sequence[Candidate], together: int, total: int, share: float) -> None:
+    """Say how far the search is, by the share of the candidates at hand that is done."""
+    desk.report(len(tried) + int(share * together), total, _so_far(tried, total, together))
+
+
+def _so_far(tried: Sequence[Candidate], total: int, together: int = 1) -> str:
     found = max((c.rank for c in tried), default=(0, -np.inf))
     best = f", best Sharpe {round(found[1], 2) + 0.0:.2f}" if np.isfinite(found[1]) else ""
-    return f"Candidate {min(len(tried) + 1, total)}/{total}{best}"
+    first, last = min(len(tried) + 1, total), min(len(tried) + together, total)
+    return f"Candidates {first}-{last}/{total}{best}" if last > first else f"Candidate {first}/{total}{best}"
 
 
 def _notes(tried: Sequence[Candidate], best: Candidate, ground: Ground) -> tuple[str, ...]:

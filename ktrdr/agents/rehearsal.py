@@ -10,6 +10,7 @@ from ktrdr.errors import KtrdrError, Problem
 from ktrdr.labels.base import BUY, SELL
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
+from ktrdr.strategy.coverage import dead_zones
 from ktrdr.strategy.features import Features, compute_features
 from ktrdr.strategy.spec import Strategy
 
@@ -26,7 +27,8 @@ def rehearse(strategy: Strategy, bars: Mapping[Timeframe, Bars]) -> list[Problem
         targets = strategy.label.label(bars[strategy.base_timeframe])
     except KtrdrError as error:
         return [Problem("indicators", error.message)]
-    return [*_silent(strategy, features), *_one_sided(strategy, targets.values)]
+    dead = (zone.problem for zone in dead_zones(strategy, bars) if zone.share > DEAD)
+    return [*dead, *_silent(strategy, features), *_one_sided(strategy, targets.values)]
 
 
 def _silent(strategy: Strategy, features: Features) -> Iterator[Problem]:
@@ -37,14 +39,11 @@ def _silent(strategy: Strategy, features: Features) -> Iterator[Problem]:
     column = 0
     for entry in strategy.nn_inputs:
         for timeframe in strategy.timeframes_of(entry):
-            fuzzy_set = strategy.fuzzy_sets[entry.fuzzy_set] if entry.fuzzy_set else None
-            width = len(fuzzy_set.words) if fuzzy_set else 1
+            width = len(strategy.fuzzy_sets[entry.fuzzy_set].words) if entry.fuzzy_set else 1
             block = known[:, column : column + width]
             column += width
-            dead = float(np.mean(np.all(block == 0, axis=1))) if fuzzy_set else float(np.ptp(block) == 0)
-            if dead > DEAD:
-                place = f"fuzzy_sets.{entry.fuzzy_set}" if fuzzy_set else f"indicators.{entry.raw_indicator}"
-                yield Problem(place, f"says nothing on {dead:.0%} of the {timeframe} bars: widen it to the values that occur")
+            if entry.raw_indicator and np.ptp(block) == 0:
+                yield Problem(f"indicators.{entry.raw_indicator}", f"never changes on the {timeframe} bars")
 
 
 def _one_sided(strategy: Strategy, values: np.ndarray) -> Iterator[Problem]:
@@ -52,7 +51,8 @@ def _one_sided(strategy: Strategy, values: np.ndarray) -> Iterator[Problem]:
     if not len(labelled):
         yield Problem("training.labels", f"give none of the {len(values):,} bars a label: the swings asked for do not occur")
     elif strategy.task == "classification":
-        shares = {word: float(np.mean(labelled == value)) for word, value in (("buy", BUY), ("sell", SELL))}
+        signals = np.array(strategy.label.signals)[labelled.astype(np.int64)]
+        shares = {word: float(np.mean(signals == value)) for word, value in (("buy", BUY), ("sell", SELL))}
         for word, share in shares.items():
             if share < FEWEST:
                 yield Problem("training.labels", f"{share:.1%} of the labelled bars are {word}: there is nothing to learn from")

@@ -1,12 +1,12 @@
 """A seeded search over strategies: candidates are drawn, tried and varied.
 
-Every candidate goes the way of any strategy: `train_model`, the training gate on its test slice, decisions, and a
-backtest of that slice with the default costs.
+Every candidate goes the way of any strategy: rows, training, the training gate on its test slice, decisions, and a
+backtest of that slice with the default costs. The candidates of a generation are trained at once, each as if alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from ktrdr.backtest.costs import default_costs
 from ktrdr.backtest.run import run_backtest
 from ktrdr.errors import Invalid, NoData
 from ktrdr.evaluation.sharpe import Sample, sample_of
+from ktrdr.evaluation.trials import weekly
 from ktrdr.market.bars import Bars, as_datetime, as_time
 from ktrdr.market.sessions import asset_class
 from ktrdr.models.model import Model
@@ -27,7 +28,9 @@ from ktrdr.strategy.decisions import decide
 from ktrdr.strategy.features import compute_features
 from ktrdr.strategy.sections import DataSplit
 from ktrdr.strategy.spec import Strategy
-from ktrdr.training.run import train_model
+from ktrdr.training.run import learn_together
+from ktrdr.training.state import BatchPosition
+from ktrdr.training.windows import Samples, build_samples
 
 JSON = dict[str, Any]
 KEPT_FOR_TESTING = DataSplit().test
@@ -46,6 +49,8 @@ PATIENCE = 1_000
 LEAST_TRADES = 20
 """With fewer trades a Sharpe ratio is an anecdote."""
 CAPITAL = 100_000.0
+PREPARED, TRAINED = 0.2, 0.9
+"""How far a generation is when its rows are ready, and when it is trained."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,21 +135,43 @@ def next_generation(random: Random, tried: Sequence[Candidate], ground: Ground) 
     return found
 
 
-def try_out(genome: Genome, number: int, ground: Ground, check: Callable[[], None]) -> Candidate:
-    """Train one candidate and backtest it on bars that its training did not see; `check` may end the work at any batch."""
-    check()
-    strategy = strategy_of(genome, ground.labels[genome.label], ground.words, ground.brief, ground.shorts)
-    bars = ground.bars
-    tried = Tried(
-        number=number, content_hash=strategy.content_hash, description=strategy.hypothesis or "", symbol=bars.symbol,
-        timeframe=bars.timeframe.name, start=as_datetime(bars.time[0]), end=as_datetime(bars.known_at[-1]),
-    )  # fmt: skip
-    divided = strategy.model_copy(update={"training": strategy.training.model_copy(update={"data_split": SPLIT})})
-    try:
-        model = train_model(divided, {bars.symbol: {bars.timeframe: bars}}, tried.start, tried.end, lambda _: check(), lambda _: None)
-    except (Invalid, NoData) as error:
-        return Candidate(genome, strategy, tried.model_copy(update={"reason": error.message}), None, stages=0)
-    return _scored(genome, strategy, model, tried, ground)
+def try_out(genomes: Sequence[Genome], first: int, ground: Ground, check: Callable[[float], None]) -> Iterator[Candidate]:
+    """Train some candidates at once and backtest each on bars that its training did not see; `first` is the number of the first.
+
+    `check` is told how far this is, from 0 to 1, and may end the work at any batch.
+    """
+    bars, ready, refused = ground.bars, dict[int, tuple[Strategy, Tried, Samples]](), dict[int, Candidate]()
+    for place, genome in enumerate(genomes):
+        check(PREPARED * place / len(genomes))
+        strategy = strategy_of(genome, ground.labels[genome.label], ground.words, ground.brief, ground.shorts)
+        tried = Tried(
+            number=first + place, content_hash=strategy.content_hash, description=strategy.hypothesis or "", symbol=bars.symbol,
+            timeframe=bars.timeframe.name, start=as_datetime(bars.time[0]), end=as_datetime(bars.known_at[-1]),
+        )  # fmt: skip
+        divided = strategy.model_copy(update={"training": strategy.training.model_copy(update={"data_split": SPLIT})})
+        try:
+            samples = build_samples(divided, {bars.symbol: {bars.timeframe: bars}}, tried.start, tried.end)
+        except (Invalid, NoData) as error:
+            refused[place] = Candidate(genome, strategy, tried.model_copy(update={"reason": error.message}), None, stages=0)
+            continue
+        ready[place] = strategy, tried, samples
+
+    def on_batch(at: BatchPosition) -> None:
+        begun, total = at.items
+        check(PREPARED + (TRAINED - PREPARED) * (begun - 1) / total)
+
+    tasks = [(samples, strategy) for strategy, _, samples in ready.values()]
+    models = dict(zip(ready, learn_together(tasks, on_batch), strict=True))
+    for place, genome in enumerate(genomes):
+        check(TRAINED)
+        if place in refused:
+            yield refused[place]
+            continue
+        (strategy, tried, _), model = ready[place], models[place]
+        if isinstance(model, Invalid):
+            yield Candidate(genome, strategy, tried.model_copy(update={"reason": model.message}), None, stages=0)
+        else:
+            yield _scored(genome, strategy, model, tried, ground)
 
 
 def _scored(genome: Genome, strategy: Strategy, model: Model, tried: Tried, ground: Ground) -> Candidate:
@@ -163,6 +190,7 @@ def _scored(genome: Genome, strategy: Strategy, model: Model, tried: Tried, grou
     measured = {
         "start": as_datetime(scored.time[0]), "sharpe_ratio": metrics.sharpe_ratio, "sharpe_per_bar": sample.sharpe if sample else None,
         "total_trades": metrics.total_trades, "accuracy": inputs["accuracy"], "reason": metrics.undefined.get("sharpe_ratio"),
+        "curve": weekly(result.returns, result.time[1:]),
     }  # fmt: skip
     stages = informed + (informed and tradable)
     return Candidate(genome, strategy, tried.model_copy(update=measured), sample, stages)

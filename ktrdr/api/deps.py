@@ -11,6 +11,7 @@ from ktrdr.kinds.base import Workspace
 from ktrdr.operations.model import Operation
 from ktrdr.services.agent import AgentService
 from ktrdr.services.operations import OperationsService
+from ktrdr.services.reports import ReportsService
 from ktrdr.wiring import Backend
 
 T = TypeVar("T")
@@ -33,6 +34,11 @@ def agent_of(request: Request) -> AgentService:
     return backend_of(request).agent
 
 
+def reports_of(request: Request) -> ReportsService:
+    """Its reports."""
+    return backend_of(request).reports
+
+
 def workspace_of(request: Request) -> Workspace:
     """Its bars, strategies, models."""
     return backend_of(request).workspace
@@ -41,6 +47,7 @@ def workspace_of(request: Request) -> Workspace:
 TheBackend = Annotated[Backend, Depends(backend_of)]
 Operations = Annotated[OperationsService, Depends(operations_of)]
 Agent = Annotated[AgentService, Depends(agent_of)]
+Reports = Annotated[ReportsService, Depends(reports_of)]
 TheWorkspace = Annotated[Workspace, Depends(workspace_of)]
 IdempotencyKey = Annotated[str | None, Header(min_length=8, max_length=128, description="The same key starts nothing twice.")]
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ktrdr.backtest.kernel import Rates
 from ktrdr.market.sessions import asset_class
+from ktrdr.strategy.execution import ExecutionCosts
 
 BASIS_POINT = 0.0001
 SHARES = {"us_stock": (1.0, 0.5), "crypto": (10.0, 2.0), "other": (2.0, 1.0)}
@@ -27,11 +28,15 @@ class Costs(BaseModel):
     """Price units between the bar's price and the side of the quote that is traded."""
     slippage_price: float = Field(0.0, ge=0)
     """Slippage in price units, for markets that quote it so."""
+    per_unit: float = Field(0.0, ge=0)
+    """Money per unit traded."""
+    borrow: float = Field(0.0, ge=0)
+    """Share of the value of a short position, per year."""
 
     @property
     def rates(self) -> Rates:
         """The costs as the simulation reads them."""
-        return Rates(self.commission, self.slippage, self.spread + self.slippage_price)
+        return Rates(self.commission, self.slippage, self.spread + self.slippage_price, self.per_unit, self.borrow)
 
     def overridden(self, commission: float | None = None, slippage: float | None = None) -> Costs:
         """The costs with what a user names instead, as shares of the traded value.
@@ -40,9 +45,17 @@ class Costs(BaseModel):
         """
         changed = self.model_dump()
         if commission is not None:
-            changed |= {"commission": commission, "spread": 0.0}
+            changed |= {"commission": commission, "spread": 0.0, "per_unit": 0.0}
         if slippage is not None:
             changed |= {"slippage": slippage, "slippage_price": 0.0}
+        return Costs(**changed)
+
+    def executed(self, given: ExecutionCosts | None) -> Costs:
+        """The costs with what a strategy's execution names instead; a commission replaces the whole of the broker's charge."""
+        if given is None:
+            return self
+        named = given.model_dump(exclude_none=True)
+        changed = self.overridden(given.commission, given.slippage).model_dump() | named
         return Costs(**changed)
 
     def sentence(self) -> str:
@@ -52,9 +65,12 @@ class Costs(BaseModel):
             f"slippage {self.slippage:.4%}" if self.slippage else "",
             f"spread {_decimal(self.spread)} in price" if self.spread else "",
             f"slippage {_decimal(self.slippage_price)} in price" if self.slippage_price else "",
+            f"{_decimal(self.per_unit)} per unit" if self.per_unit else "",
         ]
         named = [part for part in parts if part]
-        return f"per side: {', '.join(named)}" if named else "no costs"
+        sides = [f"per side: {', '.join(named)}"] if named else []
+        lent = [f"borrowing {self.borrow:.4%} a year"] if self.borrow else []
+        return "; ".join(sides + lent) or "no costs"
 
 
 def _decimal(amount: float) -> str:

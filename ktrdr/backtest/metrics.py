@@ -58,7 +58,15 @@ class Metrics(BaseModel):
     exposure: float
     """Share of bars during which a position was held."""
     total_costs: float
-    """Commission, spread and slippage paid, in money."""
+    """Commission, spread, slippage and borrowing paid, in money."""
+    payoff_ratio: float | None
+    """avg_win / -avg_loss."""
+    turnover: float | None
+    """Value bought and sold per year, as a multiple of the mean equity."""
+    ulcer_index: float
+    """Root of the mean square of the fall from the peak at each close. Martin and McCann, 1989."""
+    longest_drawdown_bars: int
+    """Most closes in a row below an earlier peak."""
     bars_per_year: float
     years: float
     undefined: dict[str, str]
@@ -68,6 +76,8 @@ class Metrics(BaseModel):
 def returns_of(equity: Floats) -> Floats:
     """Simple returns from close to close: equity[t] / equity[t-1] - 1; 0 where nothing changed, also after ruin."""
     change = np.diff(equity)
+    if equity.min() > 0:
+        return np.divide(change, equity[:-1], out=change)
     return np.divide(change, equity[:-1], out=change, where=change != 0)
 
 
@@ -86,18 +96,27 @@ def annualized_return(final: float, capital: float, years: float) -> Figure:
     return math.exp(exponent) - 1, ""
 
 
-def volatility(returns: Floats, bars_per_year: float) -> Figure:
-    """Yearly standard deviation of returns: sd(returns, ddof=1) * sqrt(bars_per_year)."""
-    if len(returns) < 2:
-        return None, "fewer than 2 returns"
-    return float(returns.std(ddof=1)) * math.sqrt(bars_per_year), ""
+Moments = tuple[float, float]
+"""Mean and standard deviation (ddof=1)."""
 
 
-def sharpe_ratio(returns: Floats, bars_per_year: float) -> Figure:
+def moments(returns: Floats) -> Moments | None:
+    """Mean and standard deviation of returns; None for fewer than 2."""
+    return (float(returns.mean()), float(returns.std(ddof=1))) if len(returns) > 1 else None
+
+
+def volatility(returns: Floats, bars_per_year: float, known: Moments | None = None) -> Figure:
+    """Yearly standard deviation of returns: sd(returns, ddof=1) * sqrt(bars_per_year). `known` spares computing them again."""
+    found = known or moments(returns)
+    return (None, "fewer than 2 returns") if found is None else (found[1] * math.sqrt(bars_per_year), "")
+
+
+def sharpe_ratio(returns: Floats, bars_per_year: float, known: Moments | None = None) -> Figure:
     """mean / sd(ddof=1) * sqrt(bars_per_year), no risk-free rate. Sharpe, Journal of Portfolio Management 1994."""
-    if len(returns) < 2:
+    found = known or moments(returns)
+    if found is None:
         return None, "fewer than 2 returns"
-    mean, spread = float(returns.mean()), float(returns.std(ddof=1))
+    mean, spread = found
     if spread <= ROUNDING * abs(mean) or spread == 0:
         return None, "the equity never changed" if mean == 0 else "all returns are the same"
     return mean / spread * math.sqrt(bars_per_year), ""
@@ -105,7 +124,8 @@ def sharpe_ratio(returns: Floats, bars_per_year: float) -> Figure:
 
 def sortino_ratio(returns: Floats, bars_per_year: float) -> Figure:
     """mean / sqrt(mean(min(return, 0) ** 2)) * sqrt(bars_per_year), target 0. Sortino and Price, Journal of Investing 1994."""
-    down = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
+    losses = np.minimum(returns, 0.0)
+    down = math.sqrt(float(np.mean(np.multiply(losses, losses, out=losses))))
     if down == 0:
         return None, "no bar lost money"
     return float(returns.mean()) / down * math.sqrt(bars_per_year), ""
@@ -113,17 +133,38 @@ def sortino_ratio(returns: Floats, bars_per_year: float) -> Figure:
 
 def drawdowns(equity: Floats, capital: float) -> tuple[float, float]:
     """The largest fall from a peak, in money and as a share of its peak; the capital is the first peak."""
+    fall, share = falls(equity, capital)
+    return float(fall.max()), float(share.max())
+
+
+def falls(equity: Floats, capital: float) -> tuple[Floats, Floats]:
+    """How far each close is below the highest before it, in money and as a share of it; the capital is the first peak."""
     peak = np.maximum.accumulate(equity)
     np.maximum(peak, capital, out=peak)
-    fall = peak - equity
-    return float(fall.max()), float(np.divide(fall, peak, out=fall).max())
+    fall: Floats = peak - equity
+    return fall, np.divide(fall, peak, out=peak)
 
 
-def measure(equity: Floats, time: Times, capital: float, *, net: Floats, bars_held: NDArray[np.int64], total_costs: float) -> Metrics:
-    """All figures of an equity curve and the net results of its trades."""
+def longest_under_water(fall: Floats) -> int:
+    """Most closes in a row below an earlier peak."""
+    at_peak = np.flatnonzero(fall <= 0)
+    return int(np.diff(at_peak, prepend=-1, append=len(fall)).max()) - 1
+
+
+def measure(
+    equity: Floats, time: Times, capital: float, *, net: Floats, bars_held: NDArray[np.int64], total_costs: float, traded: float = 0.0,
+    exposure: float | None = None,
+) -> Metrics:  # fmt: skip
+    """All figures of an equity curve and the net results of its trades.
+
+    `traded` is the value bought and sold. `exposure` is the share of bars with a position, where it is not that of one
+    position after the other.
+    """
     returns, years = returns_of(equity), elapsed_years(time)
     per_year = (len(equity) - 1) / years
-    total, (fall, fall_share) = float(equity[-1]) - capital, drawdowns(equity, capital)
+    total, (under, under_share) = float(equity[-1]) - capital, falls(equity, capital)
+    fall, fall_share = float(under.max()), float(under_share.max())
+    mean_equity, known = float(equity.mean()), moments(returns)
     wins, losses = net[net > 0], net[net < 0]
     undefined: dict[str, str] = {}
 
@@ -133,14 +174,16 @@ def measure(equity: Floats, time: Times, capital: float, *, net: Floats, bars_he
             undefined[name] = reason
         return value
 
+    average_win = settle("avg_win", _ratio(float(wins.sum()), len(wins), "no winning trade"))
+    average_loss = settle("avg_loss", _ratio(float(losses.sum()), len(losses), "no losing trade"))
     growth = settle("annualized_return", annualized_return(float(equity[-1]), capital, years))
     none, no_win, no_loss, no_fall = "no trades", "no winning trade", "no losing trade", "the equity never fell"
     return Metrics(
         total_return=total,
         total_return_pct=total / capital,
         annualized_return=growth,
-        volatility=settle("volatility", volatility(returns, per_year)),
-        sharpe_ratio=settle("sharpe_ratio", sharpe_ratio(returns, per_year)),
+        volatility=settle("volatility", volatility(returns, per_year, known)),
+        sharpe_ratio=settle("sharpe_ratio", sharpe_ratio(returns, per_year, known)),
         sortino_ratio=settle("sortino_ratio", sortino_ratio(returns, per_year)),
         max_drawdown=fall,
         max_drawdown_pct=fall_share,
@@ -152,13 +195,17 @@ def measure(equity: Floats, time: Times, capital: float, *, net: Floats, bars_he
         win_rate=settle("win_rate", _ratio(len(wins), len(net), none)),
         profit_factor=settle("profit_factor", _ratio(float(wins.sum()), -float(losses.sum()), no_loss if len(net) else none)),
         avg_trade=settle("avg_trade", _ratio(float(net.sum()), len(net), none)),
-        avg_win=settle("avg_win", _ratio(float(wins.sum()), len(wins), no_win)),
-        avg_loss=settle("avg_loss", _ratio(float(losses.sum()), len(losses), no_loss)),
+        avg_win=average_win,
+        avg_loss=average_loss,
         largest_win=settle("largest_win", (float(wins.max()), "") if len(wins) else (None, no_win)),
         largest_loss=settle("largest_loss", (float(losses.min()), "") if len(losses) else (None, no_loss)),
         avg_bars_held=settle("avg_bars_held", _ratio(float(bars_held.sum()), len(net), none)),
-        exposure=float(bars_held.sum()) / len(equity),
+        exposure=float(bars_held.sum()) / len(equity) if exposure is None else exposure,
         total_costs=total_costs,
+        payoff_ratio=settle("payoff_ratio", _ratio(average_win, -(average_loss or 0.0), no_loss if average_win is not None else no_win)),
+        turnover=settle("turnover", _ratio(traded / years, max(mean_equity, 0.0), "there was no equity on average")),
+        ulcer_index=math.sqrt(float(np.mean(np.multiply(under_share, under_share, out=under_share)))),
+        longest_drawdown_bars=longest_under_water(under),
         bars_per_year=per_year,
         years=years,
         undefined=undefined,

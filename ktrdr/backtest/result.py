@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,13 @@ from pydantic import BaseModel, ConfigDict
 from ktrdr.backtest.costs import Costs
 from ktrdr.backtest.kernel import REASONS
 from ktrdr.backtest.metrics import Metrics, returns_of
+from ktrdr.backtest.tape import Tape
 from ktrdr.market.bars import Times, as_datetime
+from ktrdr.strategy.execution import Execution
+
+if TYPE_CHECKING:
+    from ktrdr.backtest.benchmarks import RandomEntry
+    from ktrdr.backtest.breakdown import Breakdown
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -45,14 +53,39 @@ class Trade(BaseModel):
     slippage: float
     """Money lost to spread and slippage."""
     net_pnl: float
-    """gross_pnl - commission - slippage."""
+    """gross_pnl - commission - slippage - borrow."""
     entry_reason: str
     exit_reason: str
-    """`signal`, `end_of_data` or `ruin`."""
+    """`signal`, `stop_loss`, `take_profit`, `trailing_stop`, `end_of_data` or `ruin`."""
     max_favorable_excursion: float
     """Largest move in its favour while held, as a share of the entry price."""
     max_adverse_excursion: float
     """Largest move against it while held, as a share of the entry price."""
+    symbol: str
+    borrow: float
+    """Money paid for borrowing what was sold short."""
+    return_pct: float
+    """net_pnl / (quantity * entry_price), as a share."""
+
+
+class Order(BaseModel):
+    """An order that was not simply filled at the open after its decision, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    symbol: str
+    side: Literal["long", "short"]
+    time: datetime
+    """Start of the bar at whose open it was due."""
+    filled_time: datetime | None
+    """Start of the bar at whose open it was filled, if ever."""
+    quantity_asked: float | None
+    """None where it was given up before its size was settled."""
+    quantity_filled: float
+    outcome: str
+    """`filled`, later or on credit; `cut` to what was affordable; `refused`; `dropped`: given up while it waited."""
+    reason: str
+    """`hours`, `cooldown`, `volatility_unknown`, `unaffordable` or `less_than_a_lot`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +108,10 @@ class Trades:
     reason: NDArray[np.int8]
     max_favorable_excursion: Floats
     max_adverse_excursion: Floats
+    symbol: NDArray[np.int16]
+    """Which of `symbols`."""
+    borrow: Floats
+    symbols: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.side)
@@ -89,18 +126,20 @@ class Trades:
             exit_time=as_datetime(self.exit_time[i]),
             entry_reason="signal",
             exit_reason=REASONS[self.reason[i]],
+            symbol=self.symbols[self.symbol[i]],
+            return_pct=float(self.net_pnl[i] / (self.quantity[i] * self.entry_price[i])),
             **{name: getattr(self, name)[i].item() for name in _NUMBERS},
         )
 
     @property
     def total_costs(self) -> float:
-        """Commission, spread and slippage of all trades."""
-        return float(self.commission.sum() + self.slippage.sum())
+        """Commission, spread, slippage and borrowing of all trades."""
+        return float(self.commission.sum() + self.slippage.sum()) + float(self.borrow.sum())
 
 
 _NUMBERS = (
     "entry_bar", "exit_bar", "bars_held", "quantity", "entry_price", "exit_price", "gross_pnl", "commission", "slippage",
-    "net_pnl", "max_favorable_excursion", "max_adverse_excursion",
+    "net_pnl", "max_favorable_excursion", "max_adverse_excursion", "borrow",
 )  # fmt: skip
 
 
@@ -125,6 +164,40 @@ class Backtest:
     """`buy_and_hold`, bought at the open of the second bar with the same costs, and `flat`, on the same bars."""
     ruined_at: datetime | None
     """When no equity was left, if ever; nothing is traded after that."""
+    orders: tuple[Order, ...]
+    """Those that were not simply filled at the next open."""
+    execution: Execution
+    costs_of: dict[str, Costs]
+    """By symbol; `costs` are those of the first."""
+    tape: Tape
+    random_entry: RandomEntry | None = None
+    """Where it stands among entries at random; None without trades, or where that was not asked."""
+    breakdown: Breakdown | None = None
+    benchmark_equity: dict[str, Floats] = field(default_factory=dict)
+    """At the close of each bar, of those benchmarks that move."""
+
+    @cached_property
+    def held(self) -> Floats:
+        """What the positions are worth at each close, short ones below 0; those that end at a close are gone by then."""
+        trades, held = self.trades, np.zeros(len(self.time))
+        for s in range(len(trades.symbols)):
+            own = trades.symbol == s
+            spans = np.diff(np.column_stack([trades.entry_bar[own], trades.exit_bar[own]]).ravel(), prepend=0, append=len(held))
+            amounts = np.zeros(len(spans))
+            amounts[1::2] = (trades.side * trades.quantity)[own]
+            held += np.repeat(amounts, spans) * self.tape.column(self.tape.close, s)
+        return held
+
+    @property
+    def cash(self) -> Floats:
+        """Equity less what the positions are worth: what a short position was sold for is in it."""
+        return self.equity - self.held
+
+    @property
+    def exposure(self) -> Floats:
+        """What the positions are worth at each close as a share of the equity; 0 where none is left."""
+        exposure: Floats = np.divide(self.held, self.equity, out=np.zeros(len(self.held)), where=self.equity > 0)
+        return exposure
 
     @property
     def returns(self) -> Floats:
@@ -146,17 +219,38 @@ class Backtest:
             "ruined_at": self.ruined_at.isoformat() if self.ruined_at else None,
             "metrics": self.metrics.model_dump(),
             "benchmarks": {name: figures.model_dump() for name, figures in self.benchmarks.items()},
+            "symbols": list(self.tape.symbols),
+            "costs_by_symbol": {symbol: costs.sentence() for symbol, costs in self.costs_of.items()},
+            "execution": self.execution.model_dump(mode="json", exclude_none=True),
+            "orders": {"noted": len(self.orders), **Counter(f"{order.outcome}: {order.reason}" for order in self.orders)},
+            "random_entry": self.random_entry.model_dump(mode="json") if self.random_entry else None,
+            "breakdown": self.breakdown.model_dump(mode="json") if self.breakdown else None,
         }
 
     def trades_csv(self) -> str:
         """The trades as CSV, a line each."""
-        out = io.StringIO()
-        writer = csv.DictWriter(out, Trade.model_fields, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(trade.model_dump(mode="json") for trade in self.trades)
-        return out.getvalue()
+        return _csv(Trade, self.trades)
+
+    def orders_csv(self) -> str:
+        """The orders that were not simply filled as CSV, a line each."""
+        return _csv(Order, self.orders)
+
+    def exposure_csv(self) -> str:
+        """Cash, positions and exposure at each close as CSV."""
+        columns = (self.cash.tolist(), self.held.tolist(), self.exposure.tolist())
+        lines = [f"{moment}Z,{c!r},{p!r},{e!r}" for moment, c, p, e in zip(np.datetime_as_string(self.time, "s"), *columns, strict=True)]
+        return "\n".join(["time,cash,positions,exposure", *lines, ""])
 
     def equity_csv(self) -> str:
-        """The equity curve as CSV: start of the bar, equity at its close."""
-        lines = [f"{moment}Z,{worth!r}" for moment, worth in zip(np.datetime_as_string(self.time, "s"), self.equity.tolist(), strict=True)]
-        return "\n".join(["time,equity", *lines, ""])
+        """The equity curve as CSV, with those of the benchmarks beside it: start of the bar, equity at its close."""
+        curves = {"equity": self.equity, **self.benchmark_equity}
+        columns = ([f"{moment}Z" for moment in np.datetime_as_string(self.time, "s")], *(map(repr, c.tolist()) for c in curves.values()))
+        return "\n".join([",".join(["time", *curves]), *map(",".join, zip(*columns, strict=True)), ""])
+
+
+def _csv(kind: type[BaseModel], rows: Iterable[BaseModel]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, kind.model_fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.model_dump(mode="json") for row in rows)
+    return out.getvalue()

@@ -2,69 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ktrdr.backtest.costs import Costs
-from ktrdr.backtest.kernel import SIGNAL
+from ktrdr.backtest.kernel import OUTCOMES, SIGNAL, WHY
 from ktrdr.backtest.metrics import Metrics, measure
-from ktrdr.backtest.result import Backtest, Trades
-from ktrdr.backtest.simulate import Floats, Simulation, Targets, simulate
+from ktrdr.backtest.result import Backtest, Order, Trades
+from ktrdr.backtest.simulate import Floats, Ledger, Simulation, Targets, simulate
+from ktrdr.backtest.tape import Tape
+from ktrdr.backtest.terms import terms_of
 from ktrdr.market.bars import Bars, as_datetime
+from ktrdr.strategy.execution import Execution
+
+EVERYTHING = Execution()
+"""The whole equity at the next open."""
+OnChunk = Callable[[int, int], None]
 
 
 def run_backtest(
-    bars: Bars, targets: Targets, costs: Costs, capital: float, on_chunk: Callable[[int, int], None] | None = None, *,
+    bars: Bars | Sequence[Bars], targets: Targets | Sequence[Targets], costs: Costs | Sequence[Costs], capital: float,
+    on_chunk: OnChunk | None = None, *, execution: Execution = EVERYTHING, history: Sequence[Bars] | None = None,
     on_state: Callable[[Simulation], None] | None = None, resume: Simulation | None = None,
 ) -> Backtest:  # fmt: skip
-    """Trade `targets` (the position wanted after each bar's close: -1, 0 or 1) with the whole equity.
+    """Trade `targets` (the position wanted after each bar's close: -1, 0 or 1), beside buying and holding and doing nothing.
 
     A target is filled at the open of the next bar; a position open at the end is closed at the last close. Costs are
-    paid on every side. `on_chunk(done, total)` is called between chunks, and what it raises ends the run; `on_state`
-    gets the state to go on from, which `resume` takes.
+    paid on every side. With bars, targets and costs of several symbols these share the capital. `execution` says how
+    decisions become trades; `history` gives for each symbol the bars with older ones before them, from which volatility is
+    measured. `on_chunk(done, total)` is called between chunks, and what it raises ends the run; `on_state` gets the state
+    to go on from, which `resume` takes.
     """
-    rates = costs.rates
-    done = simulate(bars.open, bars.close, targets, rates, capital, on_chunk=on_chunk, on_state=on_state, resume=resume)
-    trades = _trades(bars, done, costs.commission)
-    benchmarks = {}
+    result = trade(bars, targets, costs, capital, on_chunk, execution=execution, history=history, on_state=on_state, resume=resume)
+    tape, every = result.tape, tuple(result.costs_of.values())
+    share = Execution.model_validate({"size": {"share": 1 / len(tape.symbols)}})
+    benchmarks, curves = {}, {}
     for name, position in (("buy_and_hold", 1), ("flat", 0)):
-        held = simulate(bars.open, bars.close, np.full(len(bars), position, np.int8), rates, capital)
-        benchmarks[name] = _measure(bars, capital, held.equity, _trades(bars, held, costs.commission))
+        held = [np.full(len(own), position, np.int8) for own in tape.bars]
+        one = trade(tape.bars, held, every, capital, execution=share)
+        benchmarks[name] = one.metrics
+        if position:
+            curves[name] = one.equity
+    return replace(result, benchmarks=benchmarks, benchmark_equity=curves)
+
+
+def trade(
+    bars: Bars | Sequence[Bars], targets: Targets | Sequence[Targets], costs: Costs | Sequence[Costs], capital: float,
+    on_chunk: OnChunk | None = None, *, execution: Execution = EVERYTHING, history: Sequence[Bars] | None = None,
+    on_state: Callable[[Simulation], None] | None = None, resume: Simulation | None = None, jitted: bool | None = None,
+) -> Backtest:  # fmt: skip
+    """The same without benchmarks."""
+    tape = Tape.of(bars)
+    every = (costs,) if isinstance(costs, Costs) else tuple(costs)
+    wanted = tape.spread((targets,) if isinstance(targets, np.ndarray) else targets)
+    terms = terms_of(execution, tape, every, history)
+    done = simulate(tape.open, tape.close, wanted, [own.rates for own in every], capital, terms=terms, on_chunk=on_chunk,
+                    on_state=on_state, resume=resume, jitted=jitted)  # fmt: skip
+    trades = trades_of(tape, done.ledger, every)
     ruined = done.book.ruined_at
     return Backtest(
-        symbol=bars.symbol,
-        timeframe=bars.timeframe.name,
-        start=as_datetime(bars.time[0]),
-        end=as_datetime(bars.known_at[-1]),
+        symbol="+".join(tape.symbols),
+        timeframe=tape.bars[0].timeframe.name,
+        start=as_datetime(tape.time[0]),
+        end=as_datetime(tape.known(slice(-1, None))[0]),
         capital=capital,
-        costs=costs,
-        time=bars.time,
+        costs=every[0],
+        time=tape.time,
         equity=done.equity,
         trades=trades,
-        metrics=_measure(bars, capital, done.equity, trades),
-        benchmarks=benchmarks,
-        ruined_at=as_datetime(bars.known_at[ruined]) if ruined >= 0 else None,
+        metrics=_measure(tape, capital, done.equity, trades),
+        benchmarks={},
+        ruined_at=as_datetime(tape.known(slice(ruined, None))[0]) if ruined >= 0 else None,
+        orders=_orders(tape, done),
+        execution=execution,
+        costs_of=dict(zip(tape.symbols, every, strict=True)),
+        tape=tape,
     )
 
 
-def _measure(bars: Bars, capital: float, equity: Floats, trades: Trades) -> Metrics:
-    return measure(equity, bars.time, capital, net=trades.net_pnl, bars_held=trades.bars_held, total_costs=trades.total_costs)
+def _measure(tape: Tape, capital: float, equity: Floats, trades: Trades) -> Metrics:
+    exposure = None
+    if tape.rows is not None:
+        inside = np.zeros(len(tape) + 1, np.int64)
+        np.add.at(inside, trades.entry_bar, 1)
+        np.add.at(inside, trades.entry_bar + trades.bars_held, -1)
+        exposure = float(np.mean(np.cumsum(inside)[:-1] > 0))
+    traded = float((trades.quantity * (trades.entry_price + trades.exit_price)).sum())
+    return measure(equity, tape.time, capital, net=trades.net_pnl, bars_held=trades.bars_held, total_costs=trades.total_costs,
+                   traded=traded, exposure=exposure)  # fmt: skip
 
 
-def _trades(bars: Bars, done: Simulation, commission: float) -> Trades:
+def trades_of(tape: Tape, ledger: Ledger, costs: Sequence[Costs]) -> Trades:
     """The ledger with times and money filled in."""
-    ledger = done.ledger
-    entry, leave, side, quantity = ledger.entry_bar, ledger.exit_bar, ledger.side, ledger.quantity
+    entry, leave, side, quantity, s = ledger.entry_bar, ledger.exit_bar, ledger.side, ledger.quantity, ledger.symbol
     at_open = ledger.reason == SIGNAL
-    market_in, market_out = bars.open[entry], np.where(at_open, bars.open[leave], bars.close[leave])
+    market_in, market_out = tape.open[entry] if tape.rows is None else tape.open[entry, s], ledger.exit_at
     bars_held = leave - entry + ~at_open
-    favorable, adverse = _excursions(bars, entry, bars_held, side, ledger.entry_fill)
-    paid = commission * quantity * (ledger.entry_fill + ledger.exit_fill)
+    favorable, adverse = _excursions(tape, ledger, bars_held)
+    share, per_unit = (np.array([getattr(own, name) for own in costs])[s] for name in ("commission", "per_unit"))
+    paid = share * quantity * (ledger.entry_fill + ledger.exit_fill) + 2 * per_unit * quantity
     return Trades(
         side=side,
-        entry_time=bars.time[entry],
-        exit_time=np.where(at_open, bars.time[leave], bars.known_at[leave]),
+        entry_time=tape.time[entry],
+        exit_time=np.where(at_open, tape.time[leave], tape.known(leave)),
         entry_bar=entry,
         exit_bar=leave,
         bars_held=bars_held,
@@ -74,17 +116,57 @@ def _trades(bars: Bars, done: Simulation, commission: float) -> Trades:
         gross_pnl=side * quantity * (market_out - market_in),
         commission=paid,
         slippage=side * quantity * ((ledger.entry_fill - market_in) + (market_out - ledger.exit_fill)),
-        net_pnl=side * quantity * (ledger.exit_fill - ledger.entry_fill) - paid,
+        net_pnl=side * quantity * (ledger.exit_fill - ledger.entry_fill) - paid - ledger.borrow,
         reason=ledger.reason,
         max_favorable_excursion=favorable,
         max_adverse_excursion=adverse,
+        symbol=s,
+        borrow=ledger.borrow,
+        symbols=tape.symbols,
     )
 
 
-def _excursions(bars: Bars, entry: Floats, held: Floats, side: Targets, entry_fill: Floats) -> tuple[Floats, Floats]:
-    """The best and the worst moment of each trade, as shares of its entry price and never below 0."""
-    spans = np.stack([entry, entry + held], axis=1).ravel()
-    highest = np.maximum.reduceat(np.append(bars.high, 0.0), spans)[::2] if len(entry) else np.zeros(0)
-    lowest = np.minimum.reduceat(np.append(bars.low, np.inf), spans)[::2] if len(entry) else np.zeros(0)
+def _excursions(tape: Tape, ledger: Ledger, held: Floats) -> tuple[Floats, Floats]:
+    """The best and the worst moment of each trade, as shares of its entry price and never below 0.
+
+    Of a bar within which a level was reached, all of it counts: when it was reached is not known.
+    """
+    highest, lowest = np.zeros(len(held)), np.zeros(len(held))
+    for s, own in enumerate(tape.bars):
+        mine = np.flatnonzero(ledger.symbol == s)
+        if not len(mine):
+            continue
+        high, low = (own.high, own.low) if tape.rows is None else (tape.high[:, s], tape.low[:, s])
+        spans = np.stack([ledger.entry_bar[mine], ledger.entry_bar[mine] + held[mine]], axis=1).ravel()
+        if spans[-1] == len(high):
+            spans = spans[:-1]
+        highest[mine], lowest[mine] = np.maximum.reduceat(high, spans)[::2], np.minimum.reduceat(low, spans)[::2]
+    side, fill = ledger.side, ledger.entry_fill
     best, worst = np.where(side > 0, highest, lowest), np.where(side > 0, lowest, highest)
-    return np.maximum(side * (best / entry_fill - 1), 0.0), np.maximum(side * (1 - worst / entry_fill), 0.0)
+    return np.maximum(side * (best / fill - 1), 0.0), np.maximum(side * (1 - worst / fill), 0.0)
+
+
+def _orders(tape: Tape, done: Simulation) -> tuple[Order, ...]:
+    """The orders that were not simply filled at the next open, with their reasons."""
+    noted = zip(*(column.tolist() for column in done.orders), strict=True)
+    return tuple(
+        Order(
+            symbol=tape.symbols[s],
+            side="long" if side > 0 else "short",
+            time=as_datetime(tape.time[bar]),
+            filled_time=as_datetime(tape.time[filled_bar]) if filled_bar >= 0 else None,
+            quantity_asked=asked or None,
+            quantity_filled=filled,
+            outcome=OUTCOMES[outcome],
+            reason=WHY[reason],
+        )
+        for bar, filled_bar, s, side, asked, filled, outcome, reason in noted
+    )
+
+
+def simulated(
+    bars: Bars, targets: Targets, costs: Costs, capital: float, *, execution: Execution = EVERYTHING, history: Bars | None = None
+) -> Simulation:
+    """The simulation of one symbol, and no figures."""
+    terms = terms_of(execution, Tape.of(bars), (costs,), None if history is None else (history,))
+    return simulate(bars.open, bars.close, targets, costs.rates, capital, terms=terms)

@@ -35,6 +35,11 @@ Form = Annotated[str | None, typer.Option("--format", "-f", help="table, json or
 Everything = Annotated[bool, typer.Option("--all", help="List also what the market's hours and days explain.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="A .csv or .parquet file; default: CSV on the screen.", metavar="PATH")]
 Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
+Adjust = Annotated[str | None, typer.Option(help="raw, splits (default) or all: what to take out of prices.", metavar="WHAT")]
+Against = Annotated[str | None, typer.Option(help="A second provider whose bars to lay beside them.", metavar="NAME")]
+Hours = Annotated[
+    str | None, typer.Option(help="all, regular or extended, where several are stored; default: the first of these.", metavar="HOURS")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -47,12 +52,13 @@ def list_(ctx: typer.Context, form: Form = None) -> None:
 @app.command()
 def show(
     ctx: typer.Context, symbol: Symbol, size: Size = None, *, timeframe: TimeframeOption = None, rows: Rows = 10, provider: Provider = None,
-    start: Start = None, end: End = None, trading_hours: TradingHours = False, include_extended: Extended = False, form: Form = None,
+    start: Start = None, end: End = None, adjust: Adjust = None, trading_hours: TradingHours = False, include_extended: Extended = False,
+    form: Form = None,
 ) -> None:  # fmt: skip
     """Show the last bars of a symbol."""
     wanted = given(
-        start_date=start, end_date=end, provider=provider, trading_hours=trading_hours or None, include_extended=include_extended or None,
-        limit=rows,
+        start_date=start, end_date=end, provider=provider, adjust=adjust, trading_hours=trading_hours or None,
+        include_extended=include_extended or None, limit=rows,
     )  # fmt: skip
     bars.show_bars(ctx.obj, symbol, timeframe or size, wanted, form)
 
@@ -67,42 +73,44 @@ def range_(ctx: typer.Context, symbol: Symbol, size: Size = None, *, timeframe: 
 @app.command()
 def gaps(
     ctx: typer.Context, symbol: Symbol, size: Size = None, *, timeframe: TimeframeOption = None, provider: Provider = None,
-    start: Start = None, end: End = None, rows: Longest = 20, all: Everything = False, form: Form = None,
+    hours: Hours = None, start: Start = None, end: End = None, rows: Longest = 20, all: Everything = False, form: Form = None,
 ) -> None:  # fmt: skip
     """Say which bars are missing, and why: holidays, holes of the provider, what was never asked for."""
-    wanted = given(provider=provider, start_date=start, end_date=end, all=all or None)
+    wanted = given(provider=provider, hours=hours, start_date=start, end_date=end, all=all or None)
     bars.show_gaps(ctx.obj, symbol, timeframe or size, wanted, most=rows, form=form)
 
 
 @app.command()
 def check(
     ctx: typer.Context, symbol: Symbol, size: Size = None, *, timeframe: TimeframeOption = None, provider: Provider = None,
-    file: File = None, option: ProviderOptions = None, start: Start = None, end: End = None, form: Form = None,
+    against: Against = None, file: File = None, option: ProviderOptions = None, start: Start = None, end: End = None, form: Form = None,
 ) -> None:  # fmt: skip
     """Say what looks odd in the bars of a symbol, or in a file before it is loaded.
 
     Nothing is mended: splits, other units, filled-in or repeated rows, gaps, a wrong clock are named, with how often and where first.
     """
-    options = given(provider=provider, start_date=start, end_date=end, **named_values(option or []))
+    options = given(provider=provider, against=against, start_date=start, end_date=end, **named_values(option or []))
     bars.show_quality(ctx.obj, symbol, timeframe or size, options, file=str(Path(file).absolute()) if file else None, form=form)
 
 
 @app.command()
 def export(
     ctx: typer.Context, symbol: Symbol, size: Size = None, *, timeframe: TimeframeOption = None, output: Output = None,
-    provider: Provider = None, start: Start = None, end: End = None, force: Force = False,
+    provider: Provider = None, hours: Hours = None, start: Start = None, end: End = None, force: Force = False,
 ) -> None:  # fmt: skip
-    """Write bars to a CSV or Parquet file that can be imported again."""
-    wanted = given(provider=provider, start_date=start, end_date=end)
+    """Write bars, as they were traded, to a CSV or Parquet file that can be imported again."""
+    wanted = given(provider=provider, hours=hours, start_date=start, end_date=end)
     bars.export(ctx.obj, symbol, timeframe or size, wanted, output, force=force)
 
 
 @app.command()
-def delete(ctx: typer.Context, symbol: Symbol, size: NamedSize, *, provider: Provider = None, yes: Yes = False) -> None:
+def delete(
+    ctx: typer.Context, symbol: Symbol, size: NamedSize, *, provider: Provider = None, hours: Hours = None, yes: Yes = False
+) -> None:  # fmt: skip
     """Delete a series that was loaded; what comes with the product stays."""
     session: Session = ctx.obj
     if not yes:
         if session.output.json or not sys.stdin.isatty():
             raise UsageMistake("deleting bars wants a yes", hint=f"ktrdr data delete {symbol} {size} --yes")
         typer.confirm(f"Delete all loaded bars of {symbol} {size}?", abort=True)
-    bars.delete(session, symbol, size, provider)
+    bars.delete(session, symbol, size, {"provider": provider, "hours": hours})

@@ -57,7 +57,8 @@ def show_bars(session: Session, symbol: str, timeframe: str | None, wanted: JSON
         for date, row in zip(found["dates"], found["ohlcv"], strict=True)
     ]
     headings = ["TIME (UTC)", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME"]
-    closing = f"{len(rows)} of {found['total']:,} bars of {found['symbol']} {found['timeframe']}, from {found['provider']}"
+    told = "" if found["adjustment"] == "raw" else f", {found['adjustment'].partition(' ')[0]} taken out of the prices"
+    closing = f"{len(rows)} of {found['total']:,} bars of {found['symbol']} {found['timeframe']}, from {found['provider']}{told}"
     empty = f"No bars of {found['symbol']} {found['timeframe']} in this range"
     listing(session, form, found, headings, rows, empty=empty, closing=closing)
 
@@ -84,6 +85,7 @@ def show_series(session: Session, form: str | None = None) -> None:
             row["symbol"],
             row["timeframe"],
             row["provider"],
+            row["hours"],
             row["bars"],
             row["first"][:10],
             row["last"][:10],
@@ -92,7 +94,7 @@ def show_series(session: Session, form: str | None = None) -> None:
         ]
         for row in found
     ]
-    headings = ["SYMBOL", "SIZE", "PROVIDER", "BARS", "FIRST", "LAST", "ORIGIN", "BUNDLED"]
+    headings = ["SYMBOL", "SIZE", "PROVIDER", "HOURS", "BARS", "FIRST", "LAST", "ORIGIN", "BUNDLED"]
     listing(session, form, found, headings, rows, empty="No bars found; ktrdr data load gets some")
 
 
@@ -174,10 +176,11 @@ def written(file: Path, content: bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def delete(session: Session, symbol: str, timeframe: str, provider: str | None) -> None:
+def delete(session: Session, symbol: str, timeframe: str, which: JSON) -> None:
     """Delete a series that was loaded."""
-    gone = session.delete(path_of(symbol, timeframe), {"provider": provider})["data"]
-    told = f"Deleted {gone['bars']:,} bars of {gone['symbol']} {gone['timeframe']} of {gone['provider']}"
+    gone = session.delete(path_of(symbol, timeframe), which)["data"]
+    hours = "" if gone["hours"] == "all" else f", {gone['hours']} hours"
+    told = f"Deleted {gone['bars']:,} bars of {gone['symbol']} {gone['timeframe']} of {gone['provider']}{hours}"
     session.output.answer(gone, [f"{told}, {gone['first'][:10]} to {gone['last'][:10]}"])
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ktrdr.cli import results
+from ktrdr.cli import equity, results
 from ktrdr.cli.answers import ApiError
 from ktrdr.cli.client import AsyncCLIClient, Notice
 from ktrdr.cli.mistakes import UsageMistake
@@ -97,6 +97,7 @@ async def followed(client: AsyncCLIClient, output: Output, adapter: OperationAda
     output.lines(ending(operation, adapter.noun))
     if not output.json:
         await adapter.display_results(final, output, client)
+        await equity.show(operation, output, client)
     return exit_code(operation)
 
 
@@ -118,6 +119,7 @@ async def attached(client: AsyncCLIClient, output: Output, operation_id: str) ->
     operation = Operation.model_validate(final)
     output.lines(ending(operation, "Operation"))
     output.lines(results.summary(operation))
+    await equity.show(operation, output, client)
     return exit_code(operation)
 
 

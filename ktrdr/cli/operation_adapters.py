@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ktrdr.cli import results
+from ktrdr.cli import explained, results
 from ktrdr.operations.model import Operation
 
 if TYPE_CHECKING:
@@ -161,6 +161,34 @@ class StrategyCheckOperationAdapter(OperationAdapter):
     async def display_results(self, final_status: JSON, console: Output, http_client: AsyncCLIClient) -> None:
         """Each check with its answer, also where something knows the future."""
         console.lines(results.check(Operation.model_validate(final_status)))
+
+
+@dataclass(frozen=True)
+class ModelExplanationOperationAdapter(OperationAdapter):
+    """Explain a model, named by its folder, its operation or its strategy."""
+
+    model: str
+    start_date: str | None = None
+    end_date: str | None = None
+    symbol: str | None = None
+    at: str | None = None
+    noun = results.NOUNS["model_explanation"]
+
+    def get_start_endpoint(self) -> str:
+        """Where explanations start."""
+        return "/models/explain"
+
+    def get_start_payload(self) -> JSON:
+        """The model, the bars and the one to be explained."""
+        return given(model=self.model, start_date=self.start_date, end_date=self.end_date, symbol=self.symbol, at=self.at)
+
+    def parse_start_response(self, response: JSON) -> str:
+        """The id."""
+        return str(response["operation_id"])
+
+    async def display_results(self, final_status: JSON, console: Output, http_client: AsyncCLIClient) -> None:
+        """The rules, how each has done, and why it decided as it did."""
+        console.lines(explained.explanation(Operation.model_validate(final_status)))
 
 
 @dataclass(frozen=True)

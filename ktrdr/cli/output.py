@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -60,6 +61,12 @@ class Output:
     def document(self, value: object) -> None:
         """One JSON document on stdout."""
         print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+
+    def draws(self) -> bool:
+        """Whether the result goes to a terminal that can show a curve."""
+        if self.json or self.quiet or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+            return False
+        return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
     def object_line(self, value: object) -> None:
         """One JSON object on a line of its own."""

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from textwrap import wrap
 from typing import Any
 
+from ktrdr.cli import scores
+from ktrdr.cli.backtests import tested
+from ktrdr.cli.explained import explanation
 from ktrdr.cli.output import block, duration, local_time, minute, number, percent, size, table_lines
+from ktrdr.cli.verdict import interval_lines, promotion_lines, scrutiny_lines
 from ktrdr.errors import Problem
 from ktrdr.operations.model import Happening, Operation
 
@@ -15,6 +19,7 @@ NOUNS = {
     "training": "Training",
     "backtesting": "Backtest",
     "strategy_check": "Check",
+    "model_explanation": "Explanation",
     "data_load": "Data load",
     "agent_research": "Research",
     "agent_design": "Design",
@@ -118,23 +123,19 @@ def one_operation(operation: Operation) -> list[str]:
 def summary(operation: Operation) -> list[str]:
     """What came of an operation, where its record says enough."""
     show = {
-        "training": training, "backtesting": backtest, "strategy_check": check, "data_load": data_load, "agent_research": research,
-        "dummy": dummy,
+        "training": training, "backtesting": backtest, "strategy_check": check, "model_explanation": explanation,
+        "data_load": data_load, "agent_research": research, "dummy": dummy,
     }.get(operation.operation_type)  # fmt: skip
     return show(operation) if show and operation.status.ended else []
 
 
 def training(operation: Operation) -> list[str]:
-    """Scores beside what no model at all would reach, and where the model is."""
+    """Scores of every split beside what no model at all would reach, and where the model is."""
     found = operation.result_summary
     if not found:
         return []
-    test, base, fitted = found["test_metrics"], found["baselines"], found["training_metrics"]
-    info = found["model_info"]
-    return ["", "Training results:", *block([
-        ("Accuracy", f"{percent(test['accuracy'])} on the test bars (most frequent class: {percent(base.get('majority_accuracy'))})"),
-        *((name, percent(test[key])) for name, key in CLASSIFIED if test[key] is not None),
-        ("Test loss", f"{number(test['loss'])} (class frequencies alone: {number(base.get('majority_loss'))})"),
+    fitted, info = found["training_metrics"], found["model_info"]
+    return ["", "Training results:", *scores.lines(found), "", *block([
         ("Train loss", f"{number(fitted.get('initial_loss'))} before, {number(fitted.get('final_train_loss'))} after"),
         ("Validation loss", number(fitted.get("final_val_loss"))),
         ("Epochs run", f"{fitted.get('epochs_completed')}, the best one kept: {fitted.get('best_epoch')}"),
@@ -142,10 +143,6 @@ def training(operation: Operation) -> list[str]:
         ("Model size", f"{size(found['model_size_bytes'])}, {info.get('parameters_count')} parameters"),
         ("Model", found["model_path"]), ("Next", f"ktrdr backtest {found['strategy_name']} --start DATE --end DATE --follow"),
     ])]  # fmt: skip
-
-
-CLASSIFIED = (("Precision", "precision"), ("Recall", "recall"), ("F1 score", "f1_score"))
-"""Scores that a forecast of returns does not have."""
 
 
 def backtest(operation: Operation) -> list[str]:
@@ -156,12 +153,14 @@ def backtest(operation: Operation) -> list[str]:
     period = f"{found['start_date']} to {found['end_date']}, bars of {found['provider']}"
     files = found["files"]
     return [
-        "", f"Backtest results, {found['symbol']} {found['timeframe']}, {period}:", *figures(found),
+        "", f"Backtest results, {found['symbol']} {found['timeframe']}, {period}:",
+        *figures(found), *interval_lines(found.get("intervals")), *tested(found),
         *block([
             ("Equity", f"{number(found['initial_capital'], 2)} before, {number(found['final_equity'], 2)} after"),
             ("Costs", found["costs"]["sentence"]), ("Leak proof", proof_in_words(found.get("leak_proof"))),
             *((f"{kind.capitalize()} file", path) for kind, path in files.items()),
         ]),
+        *scrutiny_lines(found.get("scrutiny")), *promotion_lines(found.get("promotion")),
         *(f"  Warning: {warning}" for warning in operation.warnings),
     ]  # fmt: skip
 
@@ -174,7 +173,8 @@ def check(operation: Operation) -> list[str]:
     period = f"{found['start_date']} to {found['end_date']}, bars of {found['provider']}"
     rows = [(one["name"].replace("_", " "), "passed" if one["passed"] else "LEAK", told(one)) for one in found["leak_proof"]["checks"]]
     head = f"Leak check of {found['strategy_name']}, {found['symbol']} {found['timeframe']}, {period}:"
-    return ["", head, *table_lines(("CHECK", "RESULT", ""), rows, None)]
+    warned = (f"  Warning: {warning}" for warning in operation.warnings)
+    return ["", head, *table_lines(("CHECK", "RESULT", ""), rows, None), *warned]
 
 
 def told(check: JSON) -> str:
@@ -216,8 +216,9 @@ def data_load(operation: Operation) -> list[str]:
     asked = f", {found['requests']} requests" if found.get("requests") else ""
     return ["", "Data load results:", *block([
         ("Symbol", f"{found.get('symbol')} {found.get('timeframe')}"), ("Provider", found.get("provider")),
-        ("Status", found["status"]), ("Bars loaded", f"{found['bars_loaded']:,} (stored in all: {found['bars_total']:,})"),
-        ("Changed", f"{found['conflicts']:,}" if found.get("conflicts") else None),
+        ("Origin", found.get("origin")), ("Status", found["status"]),
+        ("Bars loaded", f"{found['bars_loaded']:,} (stored in all: {found['bars_total']:,})"),
+        ("Changed", f"{found['replaced']:,}" if found.get("replaced") else None),
         ("Date range", f"{minute(found['first'])} to {minute(found['last'])} (UTC)" if found["first"] else None),
         ("Missing", gaps and f"{gaps}; ktrdr data gaps {found.get('symbol')} {found.get('timeframe')}"),
         ("Time", f"{duration(operation.duration_seconds)}{asked}{waited}"), ("Diagnosis", found.get("diagnosis")),
@@ -251,10 +252,16 @@ def research(operation: Operation) -> list[str]:
     lines += [f"Costs {found['costs']}"] if found["costs"] else []
     lines += ["", *gate_lines(found["gates"]), ""]
     if found["backtest"]:
-        lines += ["Backtest, on bars that the design has not seen:", *figures(found["backtest"])]
+        lines += [
+            "Backtest, on bars that the design has not seen:",
+            *figures(found["backtest"]),
+            *interval_lines(found["backtest"].get("intervals")),
+        ]
+        lines += scrutiny_lines(found["backtest"].get("scrutiny"))
     else:
         lines += [f"Backtest: none, {found['backtest_reason']}"]
     lines += ["", *luck(found["trials"]), *assessed(found["assessment"]), *(f"Note: {note}" for note in found["notes"])]
+    lines += ["", *promotion_lines(found.get("promotion"))]
     lines += ["", f"Verdict: {found['verdict']} ({found['verdict_reason']})", *spent(found.get("spent")), ""]
     lines += [f"  {kind + ':':<12} {path}" for kind, path in found["files"].items()]
     return [*lines, *(f"  Next:        {command}" for command in found["next"])]

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ktrdr.backtest.costs import Costs
-from ktrdr.backtest.simulate import simulate
+from ktrdr.backtest.run import simulated
 from ktrdr.errors import Invalid, InvalidStrategy
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
@@ -22,6 +22,8 @@ from ktrdr.strategy.spec import Strategy, checked
 
 SHARES = (-0.2, -0.1, 0.1, 0.2)
 """By how much a number is changed."""
+CAPITAL = 100_000.0
+"""That every neighbour begins with."""
 Place = tuple[str | int, ...]
 Figure = Callable[[Strategy], float | None]
 """What a strategy earns; None where that is not defined."""
@@ -92,9 +94,11 @@ def total_return_with(model: Model, tape: Mapping[Timeframe, Bars], first: int, 
 
     def figure(strategy: Strategy) -> float:
         features = compute_features(strategy, tape, model.scaling)
-        tested = tape[strategy.base_timeframe].rows(slice(first, None))
+        base = tape[strategy.base_timeframe]
+        tested = base.rows(slice(first, None))
         targets = decide(model.predict(features)[first:], strategy, tested.time).targets
-        return float(simulate(tested.open, tested.close, targets, costs.rates, 1.0).equity[-1]) - 1
+        done = simulated(tested, targets, costs, CAPITAL, execution=strategy.execution, history=base)
+        return float(done.equity[-1]) / CAPITAL - 1
 
     return figure
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from ktrdr.backtest.costs import Costs
 from ktrdr.backtest.kernel import SIGNAL
 from ktrdr.backtest.result import Backtest
-from ktrdr.backtest.run import run_backtest
-from ktrdr.backtest.simulate import simulate
+from ktrdr.backtest.run import simulated, trade
 from ktrdr.evaluation.leaks import (
     Check,
     LeakProof,
@@ -71,9 +70,9 @@ class Pipeline:
         """The position wanted after each bar from `first` on."""
         return decide(self.predict(features)[first:], self.strategy, features.time[first:]).targets
 
-    def dealings(self, bars: Bars, targets: NDArray[np.int8]) -> Floats:
+    def dealings(self, bars: Bars, targets: NDArray[np.int8], history: Bars) -> Floats:
         """What was dealt on each bar by the strategy's own will: position entered and its price, position left and its price."""
-        ledger = simulate(bars.open, bars.close, targets, self.costs.rates, self.capital).ledger
+        ledger = simulated(bars, targets, self.costs, self.capital, execution=self.strategy.execution, history=history).ledger
         left = ledger.reason == SIGNAL
         return dealt(len(bars), (ledger.entry_bar, ledger.side, ledger.entry_fill),
                      (ledger.exit_bar[left], ledger.side[left], ledger.exit_fill[left]))  # fmt: skip
@@ -101,7 +100,7 @@ def arbitrary(strategy: Strategy, scaling: dict[str, Fitted], costs: Costs, seed
     It answers to the least change of any feature, so it trades often, and where it differs something else did before.
     """
     classes = strategy.task == "classification"
-    weights = np.random.default_rng(seed).uniform(-3, 3, (len(strategy.feature_ids), 3 if classes else 1))
+    weights = np.random.default_rng(seed).uniform(-3, 3, (len(strategy.feature_ids), len(strategy.classes) or 1))
     cost_model = strategy.decisions.cost_model
 
     def predict(features: Features) -> Floats:
@@ -146,7 +145,7 @@ def prove_strategy(
     features = pipeline.features(tape)
     first = int(np.searchsorted(base.time, as_time(dates[0])))
     targets = pipeline.targets(features, first)
-    result = run_backtest(base.rows(slice(first, None)), targets, costs, CAPITAL)
+    result = trade(base.rows(slice(first, None)), targets, costs, CAPITAL, execution=strategy.execution, history=[base])
     early = cuts_for(features.values, cuts, seed, earliest(tape, base.timeframe))
     late = _within(first, len(base), range(seed, seed + cuts))
     return LeakProof.of(
@@ -185,7 +184,7 @@ def _checks(
         return wanted[length]
 
     def dealings_of(part: Tape) -> Floats:
-        return pipeline.dealings(part[base].rows(slice(first, None)), targets_of(part))
+        return pipeline.dealings(part[base].rows(slice(first, None)), targets_of(part), part[base])
 
     idle, still = np.zeros(first, np.int8), np.zeros((first, len(DEALT)))
     whole = np.concatenate((idle, targets))
@@ -231,10 +230,11 @@ def least_history(strategy: Strategy, tape: Tape, features: Features) -> NDArray
         name, _, output = (words.indicator if words else entry.raw_indicator or "").partition(".")
         indicator = strategy.indicators[name].build()
         for timeframe in strategy.timeframes_of(entry):
-            column = indicator.compute(part[timeframe])[output or (indicator.outputs[0] if indicator.outputs else "value")]
+            own = part[strategy.read_by(name, timeframe)]
+            column = indicator.compute(own)[output or (indicator.outputs[0] if indicator.outputs else "value")]
             row = first_known(column)
             known = row < len(column)
-            at = int(np.searchsorted(base.known_at, part[timeframe].known_at[row])) if known else len(part[base.timeframe])
+            at = int(np.searchsorted(base.known_at, own.known_at[row])) if known else len(part[base.timeframe])
             found += [at] * (len(words.words) if words else 1)
     return np.array(found, dtype=np.int64)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -10,17 +11,20 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ktrdr.backtest.costs import Costs
-from ktrdr.backtest.kernel import Ledger, Rates
 from ktrdr.backtest.metrics import elapsed_years, returns_of, sharpe_ratio
-from ktrdr.backtest.simulate import Simulation, Targets, simulate
+from ktrdr.backtest.run import EVERYTHING, simulated
+from ktrdr.backtest.simulate import Ledger, Simulation, Targets
 from ktrdr.errors import Invalid
 from ktrdr.market.bars import Bars
+from ktrdr.strategy.execution import Execution
 
 FEES = (0.0, 1.0, 2.0, 3.0)
 """What commission and spread are multiplied by."""
 SLIPPAGES = (0.0, 1.0, 2.0, 4.0)
 DELAYS = (0, 1, 2)
 """Bars by which fills come later than at the next open."""
+MOST_COMMISSION, HALVINGS = 0.2, 30
+"""Where the search for the break-even begins, where a strategy sizes its trades itself, and its steps."""
 Floats = NDArray[np.float64]
 
 
@@ -40,12 +44,11 @@ class Cell(BaseModel):
     trades: int
 
 
-class Stress(BaseModel):
-    """A backtest under worse and better conditions than assumed."""
+class Margins(BaseModel):
+    """What a backtest bears before nothing is left."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    cells: tuple[Cell, ...]
     break_even: float | None
     """Cost per side, as a share of the traded value, at which the strategy earns nothing; next to no cost at all."""
     assumed: float | None
@@ -56,6 +59,12 @@ class Stress(BaseModel):
     """Share of the Sharpe ratio that is left when every fill comes one bar later."""
     undefined: dict[str, str]
 
+
+class Stress(Margins):
+    """A backtest under worse and better conditions than assumed."""
+
+    cells: tuple[Cell, ...]
+
     def cell(self, fee: float, slippage: float, delay: int) -> Cell:
         """The backtest under these conditions."""
         return next(one for one in self.cells if (one.fee, one.slippage, one.delay) == (fee, slippage, delay))
@@ -63,19 +72,58 @@ class Stress(BaseModel):
 
 def stress(
     bars: Bars, targets: Targets, costs: Costs, capital: float, *, fees: Sequence[float] = FEES,
-    slippages: Sequence[float] = SLIPPAGES, delays: Sequence[int] = DELAYS,
+    slippages: Sequence[float] = SLIPPAGES, delays: Sequence[int] = DELAYS, execution: Execution = EVERYTHING,
+    history: Bars | None = None,
 ) -> Stress:  # fmt: skip
-    """Backtest the same decisions at every combination of higher fees, more slippage and later fills."""
+    """Backtest the same decisions at every combination of higher fees, more slippage and later fills.
+
+    `execution` and `history` are those of the backtest, see `run_backtest`.
+    """
+    again = _Again(bars, targets, capital, execution, history)
     if min((*fees, *slippages), default=0) < 0 or min(delays, default=0) < 0:
         raise Invalid("fees and slippages are multiplied by 0 or more, and no fill comes before the next open")
-    undefined: dict[str, str] = {}
     cells = tuple(
-        _cell(bars, delayed(targets, delay), times(costs, fee, slippage), capital, (fee, slippage, delay))
-        for fee, slippage, delay in product(fees, slippages, delays)
+        _cell(again, times(costs, fee, slippage), (fee, slippage, delay)) for fee, slippage, delay in product(fees, slippages, delays)
     )
-    plain = simulate(bars.open, bars.close, targets, Rates(0.0, 0.0, 0.0), capital)
-    level = break_even(plain)
-    assumed = _assumed(simulate(bars.open, bars.close, targets, costs.rates, capital), costs)
+    return Stress(cells=cells, **margins(bars, targets, costs, capital, execution=execution, history=history).model_dump())
+
+
+@dataclass(frozen=True, eq=False)
+class _Again:
+    """A backtest that can be done again at other costs, and later."""
+
+    bars: Bars
+    targets: Targets
+    capital: float
+    execution: Execution
+    history: Bars | None
+
+    def at(self, costs: Costs, delay: int = 0) -> Simulation:
+        """The simulation at these costs, every decision so many bars later."""
+        wanted = delayed(self.targets, delay)
+        return simulated(self.bars, wanted, costs, self.capital, execution=self.execution, history=self.history)
+
+    def break_even(self, plain: Simulation) -> float | None:
+        """Commission per side at which nothing is earned, given the simulation without costs."""
+        if self.execution == EVERYTHING:
+            return break_even(plain)
+        if not plain.equity[-1] > self.capital:
+            return None
+        low, high = 0.0, MOST_COMMISSION
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.at(Costs(commission=middle)).equity[-1] > self.capital else (low, middle)
+        return low
+
+
+def margins(
+    bars: Bars, targets: Targets, costs: Costs, capital: float, *, execution: Execution = EVERYTHING, history: Bars | None = None
+) -> Margins:
+    """The cost that nothing survives beside the one assumed, and what one more bar of delay leaves."""
+    undefined: dict[str, str] = {}
+    again = _Again(bars, targets, capital, execution, history)
+    plain, usual, later = again.at(Costs()), again.at(costs), again.at(costs, 1)
+    level, assumed = again.break_even(plain), _assumed(usual, costs)
     if level is None:
         undefined["break_even"] = "it earns nothing even without costs" if len(plain.ledger.side) else "no trades"
     if assumed is None:
@@ -83,11 +131,11 @@ def stress(
     margin = level / assumed if level is not None and assumed else None
     if margin is None:
         undefined["margin"] = undefined.get("break_even") or undefined.get("assumed") or "no costs were assumed"
-    usual, later = (_cell(bars, delayed(targets, delay), costs, capital, (1.0, 1.0, delay)).sharpe_ratio for delay in (0, 1))
-    kept = later / usual if usual is not None and later is not None and usual > 0 else None
+    ratio, delayed_ratio = (sharpe_ratio(returns_of(done.equity), 1.0)[0] for done in (usual, later))
+    kept = delayed_ratio / ratio if ratio is not None and delayed_ratio is not None and ratio > 0 else None
     if kept is None:
         undefined["kept_with_delay"] = "no Sharpe ratio above 0 to keep"
-    return Stress(cells=cells, break_even=level, assumed=assumed, margin=margin, kept_with_delay=kept, undefined=undefined)
+    return Margins(break_even=level, assumed=assumed, margin=margin, kept_with_delay=kept, undefined=undefined)
 
 
 def delayed(targets: Targets, bars: int) -> Targets:
@@ -96,10 +144,11 @@ def delayed(targets: Targets, bars: int) -> Targets:
 
 
 def times(costs: Costs, fee: float, slippage: float) -> Costs:
-    """Costs with commission and spread, and slippage of both kinds, multiplied."""
+    """Costs with all charges, and slippage of both kinds, multiplied."""
     return Costs(
         commission=costs.commission * fee, spread=costs.spread * fee,
         slippage=costs.slippage * slippage, slippage_price=costs.slippage_price * slippage,
+        per_unit=costs.per_unit * fee, borrow=costs.borrow * fee,
     )  # fmt: skip
 
 
@@ -130,20 +179,21 @@ def _growth(ratio: Floats, long: NDArray[np.bool_], cost: float) -> float:
 
 
 def _assumed(done: Simulation, costs: Costs) -> float | None:
-    """Commission, spread and slippage of all sides of all trades, as a share of the value traded."""
+    """What all sides of all trades cost, as a share of the value traded."""
     ledger = done.ledger
     if not len(ledger.side):
         return None
     fills, quantity = ledger.entry_fill + ledger.exit_fill, ledger.quantity
     in_prices = 2 * (costs.spread + costs.slippage_price) + costs.slippage * fills
-    return float((quantity * (costs.commission * fills + in_prices)).sum() / (quantity * fills).sum())
+    paid = (quantity * (costs.commission * fills + in_prices + 2 * costs.per_unit)).sum() + ledger.borrow.sum()
+    return float(paid / (quantity * fills).sum())
 
 
-def _cell(bars: Bars, targets: Targets, costs: Costs, capital: float, at: tuple[float, float, int]) -> Cell:
-    done = simulate(bars.open, bars.close, targets, costs.rates, capital)
+def _cell(again: _Again, costs: Costs, at: tuple[float, float, int]) -> Cell:
+    fee, slippage, delay = at
+    done, bars, capital = again.at(costs, delay), again.bars, again.capital
     per_year = (len(bars) - 1) / elapsed_years(bars.time)
     ratio, reason = sharpe_ratio(returns_of(done.equity), per_year)
-    fee, slippage, delay = at
     return Cell(
         fee=fee, slippage=slippage, delay=delay, total_return_pct=float(done.equity[-1]) / capital - 1, sharpe_ratio=ratio,
         reason=reason or None, trades=len(done.ledger.side),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ktrdr.backtest.metrics import ROUNDING
 from ktrdr.errors import Invalid
+from ktrdr.market.bars import Times
 
 ALIKE = 0.5
 """Groups of trials whose returns correlate so much on average are one idea."""
+MOST_COMPARED = 400
+"""Trials that are compared with each other."""
 Floats = NDArray[np.float64]
 
 
@@ -83,3 +88,58 @@ def _clusters(correlation: Floats, alike: float) -> int:
         mean[one], mean[:, one] = joined, joined
         mean[other], mean[:, other] = -np.inf, -np.inf
     return 1
+
+
+class Curve(BaseModel):
+    """What a trial earned, week by week: little enough to keep of every one, enough to see which are alike."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    first: int
+    """Number of the first week, counted from the Monday before 1970."""
+    returns: tuple[float, ...]
+    """After costs; 0 in weeks without bars."""
+
+
+def weekly(returns: Floats, time: Times) -> Curve | None:
+    """Returns compounded within each week, Monday to Sunday (UTC); `time` are those of the returns. None where there are none."""
+    if not len(returns) or not np.isfinite(returns).all():
+        return None
+    week = (time.astype("datetime64[D]").astype(np.int64) + 3) // 7
+    first = np.flatnonzero(np.diff(week, prepend=week[0] - 1))
+    whole = np.zeros(int(week[-1] - week[0]) + 1)
+    whole[week[first] - week[0]] = np.multiply.reduceat(1 + returns, first) - 1
+    return Curve(first=int(week[0]), returns=tuple(whole.astype(np.float32).tolist()))
+
+
+class TrialCount(BaseModel):
+    """How much was tried on the same history."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    symbol: str
+    n: int
+    """Every trial on the symbol whose dates overlap."""
+    effective_n: float
+    """How many independent ones they amount to."""
+    kinds: dict[str, int]
+    """How many of each kind."""
+    broken_at: int | None = None
+    """The first trial of the ledger that is not as it was written."""
+
+
+def effective_count(curves: Sequence[Curve], others: int) -> float:
+    """How many independent trials these amount to; `others` are those of which no curve is known, each of them one.
+
+    Equal curves are one trial. Of more than 400 different ones 400 at most are compared, and stand for the rest.
+    """
+    different = list(dict.fromkeys(curve for curve in curves if len(curve.returns) > 1))
+    single = others + sum(len(curve.returns) < 2 for curve in curves)
+    if not different:
+        return float(single)
+    chosen = different[:: -(-len(different) // MOST_COMPARED)]
+    first = min(curve.first for curve in chosen)
+    rows = np.zeros((max(curve.first + len(curve.returns) for curve in chosen) - first, len(chosen)))
+    for column, curve in zip(rows.T, chosen, strict=True):
+        column[curve.first - first : curve.first - first + len(curve.returns)] = curve.returns
+    return single + effective_trials(rows).count * len(different) / len(chosen)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
+from pydantic_core import PydanticCustomError
 
 from ktrdr.fuzzy import shapes
 from ktrdr.fuzzy.partition import Partition
@@ -63,7 +64,8 @@ class Membership(BaseModel):
             if numbers[1] == 0:
                 raise ValueError(f"sigmoid {numbers}: the slope must not be 0")
         elif numbers != sorted(numbers):
-            raise ValueError(f"{self.type} {numbers}: the numbers must not fall ({WORDS[self.type]})")
+            said = f"{self.type} {numbers}: the numbers must not fall ({WORDS[self.type]})"
+            raise PydanticCustomError("falling", "{said}", {"said": said, "nearest": f"[{', '.join(f'{n:g}' for n in sorted(numbers))}]"})
         elif numbers[0] == numbers[-1] and self.type not in OPEN:
             raise ValueError(f"{self.type} {numbers}: covers a single point")
         return self

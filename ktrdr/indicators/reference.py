@@ -34,7 +34,7 @@ def known() -> list[tuple[str, type[Indicator]]]:
 
 def first_line(cls: type[Indicator]) -> str:
     """What an indicator is, in a sentence."""
-    return inspect.getdoc(cls).splitlines()[0]  # type: ignore[union-attr]
+    return (inspect.getdoc(cls) or "").partition("\n")[0]
 
 
 def section(name: str, cls: type[Indicator]) -> list[str]:

@@ -7,10 +7,9 @@ from typing import Any, Self
 from pydantic import Field
 
 from ktrdr.agents.designer import AssessmentContext
-from ktrdr.errors import KtrdrError, LostOwnership
-from ktrdr.kinds.agent_design import CLAUDE, OFFLINE, designer_of
+from ktrdr.kinds.agent_design import designer_of
 from ktrdr.kinds.base import KINDS, Kind, Workspace
-from ktrdr.kinds.desk import HomeLibrary, JobDesk, spent
+from ktrdr.kinds.desk import OFFLINE, HomeLibrary, JobDesk, bill_of, billed
 from ktrdr.operations.job import Job
 
 JSON = dict[str, Any]
@@ -42,15 +41,8 @@ class AgentAssessment(Kind):
         job.report(0, f"Judging {name}")
         desk = JobDesk(job, HomeLibrary(workspace, job.operation.created_at))
         context = self.context.model_copy(update={"model": self.model})
-        try:
+        with billed(job, self.designer):
             assessment = designer_of(workspace, self.designer).assess(context, desk).model_dump(mode="json")
-        except LostOwnership:
-            raise
-        except KtrdrError as error:
-            if self.designer == CLAUDE:
-                error.details["spent"] = spent(job)
-            raise
         path = workspace.strategies.save_assessment(name, assessment)
         job.report(100, f"Verdict: {assessment['verdict']}")
-        cost = spent(job) if self.designer == CLAUDE else None
-        return {"strategy_name": name, "assessment": assessment, "assessment_path": str(path), "spent": cost}
+        return {"strategy_name": name, "assessment": assessment, "assessment_path": str(path), "spent": bill_of(job, self.designer)}

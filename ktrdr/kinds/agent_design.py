@@ -12,9 +12,9 @@ from ktrdr.agents.designer import Brief, Design, Designer, Experiment
 from ktrdr.agents.gates import Thresholds
 from ktrdr.agents.goal import understand
 from ktrdr.agents.grammar import LONGEST_LABEL
-from ktrdr.errors import Invalid, InvalidStrategy, KtrdrError, LostOwnership, Problem
+from ktrdr.errors import Invalid, InvalidStrategy, Problem
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.kinds.desk import HomeLibrary, JobDesk, complete, spent
+from ktrdr.kinds.desk import OFFLINE, HomeLibrary, JobDesk, bill_of, billed, complete
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Job
 from ktrdr.reports.explain import explain
@@ -22,9 +22,7 @@ from ktrdr.strategy.load import load_strategy
 from ktrdr.strategy.sections import Training
 
 JSON = dict[str, Any]
-OFFLINE = "offline"
 SEED: int = Training.model_fields["seed"].default
-CLAUDE = "claude"
 EXPERIMENTS = 20
 """Earlier experiments that a designer is told of."""
 
@@ -81,19 +79,13 @@ class AgentDesign(Kind):
         timeframe = Timeframe(brief.goal.timeframe)
         bars = complete(workspace.bars.read(brief.goal.symbol, timeframe, brief.train_start, brief.train_end), brief.train_end)
         desk = JobDesk(job, HomeLibrary(workspace, brief.train_end))
-        try:
+        with billed(job, self.designer):
             design = designer_of(workspace, self.designer).design(brief, bars, desk)
-        except LostOwnership:
-            raise
-        except KtrdrError as error:
-            if self.designer == CLAUDE:
-                error.details["spent"] = spent(job)
-            raise
         path = save(workspace, design)
         job.describe(strategy_name=design.name)
         words = explain(load_strategy(design.text, design.name).strategy)
         named = {"strategy_name": design.name, "strategy_path": path, "strategy_in_words": list(words)}
-        return {**design.model_dump(mode="json"), **named, "spent": spent(job) if self.designer == CLAUDE else None}
+        return {**design.model_dump(mode="json"), **named, "spent": bill_of(job, self.designer)}
 
     def _brief(self, workspace: Workspace) -> Brief:
         plan = self.plan

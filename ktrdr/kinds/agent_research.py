@@ -35,9 +35,9 @@ from ktrdr.agents.gates import Check, Thresholds, backtest_checks, gate_report, 
 from ktrdr.agents.grammar import LONGEST_LABEL
 from ktrdr.agents.lessons import experiment_of
 from ktrdr.errors import CycleError, GateError, Invalid, KtrdrError, LostOwnership
-from ktrdr.kinds.agent_design import CLAUDE, OFFLINE, SEED, designer_of, plan_of_goal, shown
+from ktrdr.kinds.agent_design import SEED, designer_of, plan_of_goal, shown
 from ktrdr.kinds.base import KINDS, Kind, Workspace
-from ktrdr.kinds.desk import spent
+from ktrdr.kinds.desk import CLAUDE, OFFLINE, spent
 from ktrdr.kinds.given import given_strategy, require_bars, written
 from ktrdr.operations.job import Job
 from ktrdr.operations.model import Status
@@ -117,7 +117,14 @@ class AgentResearch(Kind):
         strategy = {"strategy_name": found.strategy_name, "strategy": text, "source": found.strategy_name}
 
         def gated(found: CycleResult, phase: Phase, checks: tuple[Check, ...]) -> CycleResult:
-            return self._gate(job, found, phase, checks, lambda result: remember(workspace, text, result))
+            return self._gate(job, found, phase, checks, refused)
+
+        def refused(result: CycleResult) -> CycleResult:
+            """A refusal is an experiment too; what was tried on these bars counts against it as well."""
+            plan = self._settled()
+            whole = result.counted(workspace.trials.tally(plan.symbol, plan.dates.train_start, plan.dates.test_end))
+            remember(workspace, text, whole)
+            return whole
 
         train = {**strategy, "start_date": written(dates.train_start), "end_date": written(dates.train_end)}
         training = self._child(job, TRAINING, train)
@@ -125,7 +132,7 @@ class AgentResearch(Kind):
         found = gated(found.trained(training), TRAINING, training_checks(training["gate_inputs"], thresholds))
 
         test = {**strategy, "start_date": written(dates.test_start), "end_date": written(dates.test_end)}
-        backtest = self._child(job, BACKTESTING, {**test, "model_path": training["model_path"]})
+        backtest = self._child(job, BACKTESTING, {**test, "model_path": training["model_path"], "scrutiny": True})
         job.describe(backtest_result=backtest["metrics"])
         found = gated(found.tested(backtest), BACKTESTING, backtest_checks(figures(backtest), thresholds))
 
@@ -193,16 +200,16 @@ class AgentResearch(Kind):
         return {**child.result_summary, "warnings": child.warnings}
 
     def _gate(
-        self, job: Job, found: CycleResult, phase: Phase, checks: tuple[Check, ...], remembered: Callable[[CycleResult], None]
+        self, job: Job, found: CycleResult, phase: Phase, checks: tuple[Check, ...], refused: Callable[[CycleResult], CycleResult]
     ) -> CycleResult:
-        """What was found, with the gate's answer; a refusal is an experiment too and ends the cycle with what was measured."""
+        """What was found, with the gate's answer; a refusal ends the cycle with what was measured."""
         report = gate_report(gate_name(phase), checks)
         following = PHASES[PHASES.index(phase) + 1]
         if following.metadata_key not in job.operation.metadata:  # else it was passed in an earlier attempt, and is so again
             telemetry.record(f"gate {report['gate']}", time.time_ns(), gate_attributes(report))
         gated = found.gated(report)
         if not report["passed"]:
-            remembered(gated)
+            gated = refused(gated)
             metrics = {check.name: check.value for check in checks}
             raise GateError(gate_message(phase, report["reason"]), report["gate"], metrics, result=gated.as_dict())
         return gated

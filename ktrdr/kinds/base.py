@@ -62,6 +62,10 @@ class Kind(BaseModel):
         """Which kind of process this needs."""
         return self.profile
 
+    def unscored(self) -> list[JSON]:
+        """The trials that it is where it was begun and ended without a score; none by default."""
+        return []
+
     def run(self, job: Job, workspace: Workspace) -> JSON:
         """Do the work in a runner process; return the result summary (JSON values only, no NaN)."""
         raise NotImplementedError

@@ -25,6 +25,7 @@ from ktrdr.kinds.load_plan import (
     uncovered,
     within,
 )  # fmt: skip
+from ktrdr.market.bars import Bars
 from ktrdr.market.checks import check_bars
 from ktrdr.market.gaps import find_gaps, totals
 from ktrdr.market.sessions import Session, has_hours
@@ -77,7 +78,7 @@ class DataLoad(Kind):
     include_extended: bool = False
     """Keep those before and after the regular hours too."""
     refresh: bool = False
-    """With mode full: ask again also for what was asked for before, and say what differs."""
+    """With mode full: ask again also for what was asked for before, and keep the new values where they differ."""
 
     def prepare(self, workspace: Workspace) -> Self:
         """Settle the provider and the hours, and check options, dates and mode."""
@@ -93,7 +94,7 @@ class DataLoad(Kind):
         ready = ready.model_copy(update=ready._settled_hours(workspace))
         source = ready.source()
         source.accept(ready.symbol, ready._size)
-        workspace.bars.check_origin(ready.symbol, ready._size, provider, source.origin(ready.symbol))
+        workspace.bars.check_origin(ready.symbol, ready._size, provider, source.origin(ready.symbol), ready._hours)
         stored = ready._stored(workspace)
         if stored and self.mode == "tail" and start:
             raise Invalid(
@@ -129,7 +130,9 @@ class DataLoad(Kind):
         job.describe(plan=plan.summary())
         job.report(0, f"{name} · {len(plan.parts)} parts, about {plan.bars:,} bars")
         saver = Saver(job, workspace)
-        loading = Loading(job, workspace, provider, symbol=self.symbol, size=self._size, name=self._named, hours=self._hours)
+        loading = Loading(
+            job, workspace, provider, symbol=self.symbol, size=self._size, name=self._named, hours=self._hours, refresh=self.refresh
+        )  # fmt: skip
         for segment in loading.go_through(plan, segments):
             segments.append(segment)
             if segment.outcome.state != "failed":
@@ -178,12 +181,16 @@ class DataLoad(Kind):
         return moment(self.start_date) if self.start_date else None, moment(self.end_date) if self.end_date else None
 
     def _stored(self, workspace: Workspace) -> Series | None:
-        return workspace.bars.stored(self.symbol, self._size, self._named)
+        return workspace.bars.stored(self.symbol, self._size, self._named, self._hours)
+
+    def _raw(self, workspace: Workspace) -> Bars:
+        """The stored bars as they were traded."""
+        return workspace.bars.read(self.symbol, self._size, provider=self.provider, adjust="raw", hours=self._hours)
 
     def _known_provider(self, workspace: Workspace) -> str:
         """The provider of the series that is there."""
         known = [s for s in workspace.bars.series() if s.symbol == self.symbol and s.timeframe == self._size]
-        names = [s.provider for s in known if not s.bundled] or [s.provider for s in known]
+        names = list(dict.fromkeys([s.provider for s in known if not s.bundled] or [s.provider for s in known]))
         if len(names) == 1:
             return names[0]
         if names:
@@ -200,21 +207,14 @@ class DataLoad(Kind):
         )
 
     def _settled_hours(self, workspace: Workspace) -> dict[str, bool]:
-        """The flags of the hours: those of the series that is there where none is said, else the regular ones, and of a file all."""
+        """The flags of the hours: where none is said those of the series that is there, else the regular ones, and of a file all."""
         if not has_hours(self.symbol, self._size):
             return {}
-        loads = workspace.bars.loads(self.symbol, self._size, self._named) if self._stored(workspace) else []
-        earlier = next((load.hours for load in loads if load.outcome.state in ("answered", "asked")), None)
-        said = self.trading_hours or self.include_extended
         usual: Hours = "extended" if build(self._named, self.model_extra or {}).extended else "regular"
         usual = usual if is_remote(self._named) else "all"  # who gives a file has chosen
-        wanted = self._hours if said else earlier or usual
-        if earlier and earlier != wanted:
-            raise Invalid(
-                f"{self.symbol} {self.timeframe} of {self.provider} was loaded with {earlier} hours; one series does not mix them",
-                hint=f"leave the flag out to go on with {earlier} hours, or begin anew: "
-                f"ktrdr data delete {self.symbol} {self.timeframe} --provider {self.provider}",
-            )
+        stored = workspace.bars.stored(self.symbol, self._size, self._named)
+        said = self.trading_hours or self.include_extended
+        wanted = self._hours if said else stored.hours if stored else usual
         return {"trading_hours": wanted != "all", "include_extended": wanted == "extended"}
 
     def _plan(self, workspace: Workspace, provider: Provider, reach: Reach | None, stored: Series | None) -> Plan:
@@ -233,7 +233,7 @@ class DataLoad(Kind):
     def _missing(self, workspace: Workspace, stored: Series, wanted: Span) -> list[Span]:
         """What no load has brought of a range, and the holes that may yet be filled."""
         known = evidence_of(workspace.bars, stored)
-        bars = workspace.bars.read(self.symbol, self._size, provider=self.provider)
+        bars = self._raw(workspace)
         return uncovered(wanted, known.asked, ((gap.start, gap.end) for gap in find_gaps(bars, known) if gap.fill))
 
     def _range(self, reach: Reach | None, stored: Series | None) -> Span:
@@ -274,21 +274,23 @@ class DataLoad(Kind):
     def _result(
         self, segments: list[Segment], before: Series | None, now: Series, *, diagnosis: str | None, failure: KtrdrError | None
     ) -> JSON:  # fmt: skip
-        added, conflicts = (sum(getattr(s.outcome, name) for s in segments) for name in ("added", "conflicts"))
+        bars, added, conflicts, replaced, quarantined = (
+            sum(getattr(s.outcome, name) for s in segments) for name in ("bars", "added", "conflicts", "replaced", "quarantined")
+        )  # fmt: skip
         diagnoses = [*filter(None, [diagnosis, *(s.outcome.message for s in segments)])]
         return {
             "symbol": self.symbol, "timeframe": self.timeframe, "mode": self.mode, "provider": self.provider, "hours": self._hours,
-            "status": "partial" if diagnoses else "complete" if added + conflicts else "nothing-new",
-            "bars_loaded": added, "bars_unchanged": sum(s.outcome.bars for s in segments) - added - conflicts, "bars_total": now.bars,
-            "conflicts": conflicts, "first": now.first.isoformat(), "last": now.last.isoformat(),
+            "status": "partial" if diagnoses else "complete" if added + replaced else "nothing-new",
+            "bars_loaded": added, "bars_unchanged": bars - added - conflicts, "bars_total": now.bars,
+            "conflicts": conflicts, "replaced": replaced, "quarantined": quarantined,
+            "first": now.first.isoformat(), "last": now.last.isoformat(),
             "before": {"first": before.first.isoformat(), "last": before.last.isoformat(), "bars": before.bars} if before else None,
             "diagnosis": "; ".join(diagnoses) or None, "advice": failure.hint if failure else None,
             "cause": failure.details if failure else None,
         }  # fmt: skip
 
     def _gaps(self, workspace: Workspace, stored: Series) -> JSON:
-        bars = workspace.bars.read(self.symbol, self._size, provider=self.provider)
-        found = totals(find_gaps(bars, evidence_of(workspace.bars, stored)))
+        found = totals(find_gaps(self._raw(workspace), evidence_of(workspace.bars, stored)))
         return {reason: {"places": places, "bars": count} for reason, (places, count) in found.items()}
 
     def _market_is_open(self, segment: Segment) -> bool:
@@ -303,7 +305,7 @@ class DataLoad(Kind):
         if (self.trading_hours or self.include_extended) and not has_hours(self.symbol, self._size):
             said.append(f"{self.symbol} {self.timeframe} has no hours to choose by, so the flags for them change nothing")
         if left_out:
-            wider = "" if self._hours == "extended" else "; --include-extended, in an empty series, keeps those before and after"
+            wider = "" if self._hours == "extended" else "; --include-extended keeps those before and after, as a series of their own"
             said.append(f"{left_out} bars outside the {self._hours} hours were left out{wider}")
         empty = [s for s in segments if s.outcome.state == "empty" and self._market_is_open(s)]
         if empty:
@@ -311,9 +313,15 @@ class DataLoad(Kind):
             said.append(f"{self.provider} has no bars in {len(empty)} of {len(segments)} parts, the first {first}: holidays, or holes")
         conflicts = sum(s.outcome.conflicts for s in segments)
         if conflicts:
-            said.append(f"{conflicts} of the bars had been stored with other values; the new ones were kept")
-        bars = workspace.bars.read(self.symbol, self._size, provider=self.provider)
-        return [*said, *(str(finding) for finding in check_bars(bars, workspace.bars.actions(self.symbol, self._named)))]
+            new = sum(s.outcome.replaced for s in segments)
+            which = (
+                "the new ones were kept" if new == conflicts else f"the new ones were kept in {new} of them, the stored ones in the others"
+            )
+            said.append(f"{conflicts} of the bars had been stored with other values; {which}; revisions.parquet beside them has both")
+        if aside := sum(s.outcome.quarantined for s in segments):
+            said.append(f"{aside} rows could not be bars; quarantine.csv beside the series has them, with the reasons")
+        found = check_bars(self._raw(workspace), workspace.bars.actions(self.symbol, self._named))
+        return [*said, *(str(finding) for finding in found)]
 
 
 def _day(moment: datetime | None) -> str:

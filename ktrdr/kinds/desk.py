@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,12 +12,16 @@ import numpy as np
 
 from ktrdr.agents.budget import Cost, Spent
 from ktrdr.agents.designer import Library, Series, Tried
+from ktrdr.errors import KtrdrError, LostOwnership
 from ktrdr.kinds.base import Workspace
 from ktrdr.market.bars import Bars, as_time
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Job
 
 JSON = dict[str, Any]
+OFFLINE = "offline"
+CLAUDE = "claude"
+"""The designer that asks a language model."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class JobDesk:
             "append_trial", f"candidate {tried.number}", kind="search", symbol=tried.symbol, timeframe=tried.timeframe,
             start=tried.start.isoformat(), end=tried.end.isoformat(), content_hash=tried.content_hash, score=tried.sharpe_per_bar,
             reason=None if tried.sharpe_per_bar is not None else tried.reason or "not scored",
+            curve=tried.curve.model_dump() if tried.curve else None,
         )  # fmt: skip
 
     def recall(self, step: str) -> JSON | None:
@@ -82,6 +89,24 @@ class JobDesk:
         """Count a reserved call as what it cost."""
         named = f"attempt {self.job.attempt} {call}"
         self.job.write("settle_budget", f"{named} settled", call=named, cost=cost.model_dump())
+
+
+@contextmanager
+def billed(job: Job, designer: str) -> Iterator[None]:
+    """Work of a designer, whose failure says what was spent until then."""
+    try:
+        yield
+    except LostOwnership:
+        raise
+    except KtrdrError as error:
+        if (bill := bill_of(job, designer)) is not None:
+            error.details["spent"] = bill
+        raise
+
+
+def bill_of(job: Job, designer: str) -> JSON | None:
+    """What the designer has spent until now; None where it asks no language model."""
+    return spent(job) if designer == CLAUDE else None
 
 
 def spent(job: Job) -> JSON:

@@ -67,9 +67,17 @@ def written(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}" if moment.time() == datetime.min.time() else moment.isoformat()
 
 
-def require_bars(workspace: Workspace, symbol: str, timeframe: Timeframe, dates: Range) -> Series:
+def require_tape(workspace: Workspace, strategy: Strategy, symbol: str, dates: Range) -> None:
+    """See that everything is stored that a strategy reads of a symbol and of outside series."""
+    for timeframe in strategy.timeframes:
+        require_bars(workspace, symbol, timeframe, dates)
+    for series in strategy.outside:
+        require_bars(workspace, series.symbol, Timeframe(series.timeframe), dates, series.stored_by)
+
+
+def require_bars(workspace: Workspace, symbol: str, timeframe: Timeframe, dates: Range, provider: str | None = None) -> Series:
     """The stored series, if it has any bar in the dates; else NoData with its range and how to load more."""
-    series = workspace.bars.find(symbol, timeframe)
+    series = workspace.bars.find(symbol, timeframe, provider)
     start, end = dates
     if end <= series.first or start > series.last:
         there = f"bars run {series.first:%Y-%m-%d} to {series.last:%Y-%m-%d}"
@@ -86,9 +94,23 @@ def require_bars(workspace: Workspace, symbol: str, timeframe: Timeframe, dates:
     return series
 
 
-def read_bars(workspace: Workspace, strategy: Strategy, end: datetime) -> dict[str, dict[Timeframe, Bars]]:
-    """All bars of a strategy's symbols and timeframes before `end`; the older ones serve as warm-up."""
-    return {symbol: {tf: workspace.bars.read(symbol, tf, None, end) for tf in strategy.timeframes} for symbol in strategy.symbols}
+def read_tape(workspace: Workspace, strategy: Strategy, symbol: str, end: datetime) -> dict[Timeframe, Bars]:
+    """All bars before `end` that a strategy reads of a symbol, and those of outside series at the times they were published."""
+    own = {timeframe: workspace.bars.read(symbol, timeframe, None, end) for timeframe in strategy.timeframes}
+    outside = {
+        series.key: series.published(workspace.bars.read(series.symbol, Timeframe(series.timeframe), None, end, series.stored_by))
+        for series in strategy.outside
+    }
+    return own | outside
+
+
+def unscored_trial(kind: str, text: str | None, symbol: str | None, timeframe: str | None, dates: tuple[str | None, str | None]) -> JSON:
+    """What the trial ledger keeps of a candidate that was begun and ended without a score; its kind has been prepared."""
+    start, end = given_range(*dates, (None, None), f"a {kind}")
+    return {
+        "kind": kind, "symbol": symbol, "timeframe": timeframe, "start": start.isoformat(), "end": end.isoformat(),
+        "content_hash": load_strategy(text or "", "the given strategy").strategy.content_hash, "score": None,
+    }  # fmt: skip
 
 
 def warn_of_bars(job: Job, bars: Bars, dates: Range) -> None:

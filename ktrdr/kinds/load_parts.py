@@ -33,7 +33,7 @@ class Segment:
         done = self.outcome
         return {
             "start": self.start.isoformat(), "end": self.end.isoformat(), "state": done.state, "bars": done.bars, "added": done.added,
-            "conflicts": done.conflicts, "message": done.message,
+            "conflicts": done.conflicts, "replaced": done.replaced, "quarantined": done.quarantined, "message": done.message,
         }  # fmt: skip
 
     @classmethod
@@ -47,10 +47,10 @@ class Loading:
     """One series on its way from a provider into the store."""
 
     def __init__(
-        self, job: Job, workspace: Workspace, provider: Provider, *, symbol: str, size: Timeframe, name: str, hours: Hours
-    ) -> None:
+        self, job: Job, workspace: Workspace, provider: Provider, *, symbol: str, size: Timeframe, name: str, hours: Hours, refresh: bool
+    ) -> None:  # fmt: skip
         self._job, self._workspace, self._provider = job, workspace, provider
-        self._symbol, self._size, self._name, self._hours = symbol, size, name, hours
+        self._symbol, self._size, self._name, self._hours, self._refresh = symbol, size, name, hours, refresh
         self._bars = 0
         self.left_out = 0
         """Bars outside of the hours that were asked for."""
@@ -92,11 +92,14 @@ class Loading:
         return Segment(part.start, part.end, outcome)
 
     def _keep(self, bars: Bars) -> Outcome:
+        store, provider = self._workspace.bars, self._provider
+        aside = store.quarantine(self._symbol, self._size, self._name, provider.rejected(), self._hours)
         if self._hours != "all":
             inside = within_hours(bars, self._hours)
             self.left_out += len(bars) - len(inside)
             bars = inside
         if not len(bars):
-            return Outcome("empty")
-        written = self._workspace.bars.write(replace(bars, provider=self._name), self._provider.origin(self._symbol))
-        return Outcome("answered", len(bars), written.added, written.conflicts)
+            return Outcome("empty", quarantined=aside)
+        named = replace(bars, provider=self._name)
+        written = store.write(named, provider.origin(self._symbol), hours=self._hours, refresh=self._refresh)
+        return Outcome("answered", len(bars), written.added, written.conflicts, replaced=written.replaced, quarantined=aside)

@@ -109,10 +109,10 @@ def evidence_of(
     provider, _, source = series.provider.partition(" (from ")
     size = Timeframe(source.rstrip(")")) if source else series.timeframe
     loads = [] if series.bundled else store.loads(series.symbol, size, provider, limit=EVERY)
-    asked = [Asked(load.start, load.end, load.outcome.state) for load in loads]
+    asked = [Asked(load.start, load.end, load.outcome.state) for load in loads if load.hours == series.hours]
     if series.bundled or provider == BUNDLED_PROVIDER:
         asked.append(Asked(series.first, series.last + timedelta(seconds=size.seconds), "answered"))
-    session: Session = "extended" if any(load.hours == "extended" for load in loads) else "regular"
+    session: Session = "extended" if series.hours == "extended" else "regular"
     return Evidence(tuple(asked), 2 if is_remote(provider) else 1, session, start, end, now)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
@@ -11,8 +12,9 @@ from ktrdr.backtest.costs import default_costs
 from ktrdr.errors import GateError
 from ktrdr.evaluation.proof import SEED, prove_strategy
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.kinds.given import Range, given_range, given_strategy, require_bars, written
+from ktrdr.kinds.given import Range, given_range, given_strategy, read_tape, require_tape, written
 from ktrdr.operations.job import Job
+from ktrdr.strategy.coverage import dead_zones
 from ktrdr.strategy.spec import Strategy
 
 JSON = dict[str, Any]
@@ -20,7 +22,7 @@ JSON = dict[str, Any]
 
 @KINDS.add
 class StrategyCheck(Kind):
-    """Check that nothing in a strategy knows the future."""
+    """Check that nothing in a strategy knows the future, and that its words cover what its indicators say."""
 
     profile: ClassVar[Profile] = "torch"  # it loads no torch, but takes a core for itself as backtests do
 
@@ -44,8 +46,7 @@ class StrategyCheck(Kind):
         found = given_strategy(workspace, self.strategy_name, self.strategy, self.source).strategy
         symbol = self.symbol.strip().upper() if self.symbol else found.symbols[0]
         dates = self._dates(workspace, found, symbol)
-        for timeframe in found.timeframes:
-            require_bars(workspace, symbol, timeframe, dates)
+        require_tape(workspace, found, symbol, dates)
         return self.model_copy(update={
             "strategy_name": found.name, "strategy": found.to_yaml(), "source": self.source or found.name, "symbol": symbol,
             "start_date": written(dates[0]), "end_date": written(dates[1]),
@@ -66,16 +67,20 @@ class StrategyCheck(Kind):
         start, end = self._dates(workspace, found, symbol)
         strategy = found.with_overrides([symbol], None, start, end)
         job.report(0, "Reading bars")
-        tape = {timeframe: workspace.bars.read(symbol, timeframe, None, end) for timeframe in strategy.timeframes}
+        tape = read_tape(workspace, strategy, symbol, end)
 
         def step(done: int, total: int, what: str) -> None:
             job.report(100 * done / total, f"{what} {done}/{total}", items=(done, total))
 
         proof = prove_strategy(strategy, tape, (start, end), default_costs(symbol), cuts=self.cuts, seed=self.seed, on_step=step)
         base = tape[strategy.base_timeframe]
+        dead = list(dead_zones(strategy, {size: own.between(start, end) for size, own in tape.items()}))
+        for zone in dead:
+            job.warn(str(zone.problem))
         result = {
             "strategy_name": strategy.name, "content_hash": strategy.content_hash, "symbol": symbol, "timeframe": base.timeframe.name,
             "start_date": written(start), "end_date": written(end), "provider": base.provider, "leak_proof": proof.model_dump(mode="json"),
+            "dead_zones": [asdict(zone) for zone in dead],
         }  # fmt: skip
         if not proof.passed:
             failed = {check.name: check.reason for check in proof.checks if not check.passed}

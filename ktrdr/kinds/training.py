@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from ktrdr import telemetry
 from ktrdr.kinds.base import KINDS, Kind, Profile, Workspace
-from ktrdr.kinds.given import Saver, given_range, given_strategy, read_bars, require_bars, warn_of_bars, written
+from ktrdr.kinds.course import Course
+from ktrdr.kinds.given import Saver, given_range, given_strategy, read_tape, require_tape, unscored_trial, warn_of_bars, written
+from ktrdr.kinds.meter import meter_of
 from ktrdr.models.model import Model
 from ktrdr.operations.job import Drained, Job
 from ktrdr.operations.model import Needs
@@ -20,12 +18,10 @@ from ktrdr.stores.models import SavedModel
 from ktrdr.strategy.load import load_strategy
 from ktrdr.training.run import learn
 from ktrdr.training.score import detailed_analytics
-from ktrdr.training.state import BatchPosition, FitState
+from ktrdr.training.state import FitState
 from ktrdr.training.windows import build_samples
 
 JSON = dict[str, Any]
-MOST_EPOCH_SPANS = 100
-"""A trace shows so many epochs of a training; of more, every second one, or every third."""
 
 
 @KINDS.add
@@ -56,8 +52,7 @@ class Training(Kind):
         own = tuple(timeframe.name for timeframe in found.timeframes)
         settled = found.with_overrides(self.symbols, self.timeframes if self.timeframes != own else None, *dates, self.validation_split)
         for symbol in settled.symbols:
-            for timeframe in settled.timeframes:
-                require_bars(workspace, symbol, timeframe, dates)
+            require_tape(workspace, settled, symbol, dates)
         return self.model_copy(update={
             "strategy_name": settled.name, "strategy": settled.to_yaml(), "source": self.source or settled.name,
             "symbols": settled.symbols, "timeframes": tuple(timeframe.name for timeframe in settled.timeframes),
@@ -85,7 +80,7 @@ class Training(Kind):
         strategy = given_strategy(workspace, self.strategy_name, self.strategy, self.source).strategy
         start, end = given_range(None, None, strategy.date_range, f"training {strategy.name}")
         job.report(0, "Reading bars")
-        bars = read_bars(workspace, strategy, end)
+        bars = {symbol: read_tape(workspace, strategy, symbol, end) for symbol in strategy.symbols}
         for symbol in strategy.symbols:
             warn_of_bars(job, bars[symbol][strategy.base_timeframe], (start, end))
         job.report(0, "Computing features and labels")
@@ -95,63 +90,30 @@ class Training(Kind):
             job.warn(
                 f"it began on {resumed.device} and is continued on {device}: its last digits may differ from those of a run on one of them"
             )
-        course = Course(job, Saver(job, workspace), usage_of(device))
+        course = Course(job, Saver(job, workspace), meter_of(device))
         try:
             model = learn(samples, strategy, course.on_batch, course.on_epoch, resumed, device)
         except Drained:
             course.saver.flush()
             raise
+        finally:
+            course.meter.close()
         saved = workspace.models.save(model, strategy.name, job.operation_id)
         record_trial(job, model)
-        job.report(100, "Model saved", **course.shown(model.training.epochs_run))
+        course.ended(model.training.epochs_run)
         analytics = {"analytics": detailed_analytics(model, samples)} if self.detailed_analytics else {}
         return result_of(model, saved) | analytics
+
+    def unscored(self) -> list[JSON]:
+        """One trial per symbol."""
+        timeframe, dates = (self.timeframes or ("",))[0], (self.start_date, self.end_date)
+        return [unscored_trial("training", self.strategy, symbol, timeframe, dates) for symbol in self.symbols or ()]
 
     def _resumed(self, job: Job, workspace: Workspace) -> FitState | None:
         if job.resumed is None:
             return None
         checkpoint = workspace.checkpoints.read(job.resumed.path)
         return FitState.from_parts(checkpoint.state, checkpoint.tensors)
-
-
-@dataclass
-class Course:
-    """Shows a training's progress and keeps its checkpoints."""
-
-    job: Job
-    saver: Saver
-    usage: JSON
-    """The device, as progress shows it."""
-    metrics: JSON | None = None
-    """Of the last whole epoch."""
-    epochs: int = 0
-    begun: int = 0
-    """When the present epoch began, in nanoseconds."""
-
-    def on_batch(self, at: BatchPosition) -> None:
-        """Show the batch that begins; raises when the job is to end."""
-        self.epochs = at.epochs
-        if at.batch == 1:
-            self.begun = time.time_ns()
-        begun, total = at.items
-        self.job.report(
-            100 * (begun - 1) / total, f"Epoch {at.epoch}/{at.epochs} · Batch {at.batch}/{at.batches}",
-            steps=(at.epoch, at.epochs), items=(begun, total), batch_number=at.batch, batch_total_per_epoch=at.batches,
-            **self.shown(at.epoch),
-        )  # fmt: skip
-
-    def on_epoch(self, state: FitState) -> None:
-        """Note the figures of an epoch that has ended, and offer its state as a checkpoint."""
-        self.metrics = {name: values[-1] for name, values in state.course.history if values}
-        epoch = state.course.epochs_run
-        if epoch % math.ceil(self.epochs / MOST_EPOCH_SPANS) == 0:
-            telemetry.record("epoch", self.begun, epoch=epoch, **self.metrics)
-        self.saver.offer(state.position, state.to_parts)
-
-    def shown(self, epoch: int) -> JSON:
-        """The context of a progress report."""
-        known = {"epoch_index": epoch, "total_epochs": self.epochs, "resource_usage": self.usage}
-        return known | ({"epoch_metrics": self.metrics} if self.metrics else {})
 
 
 def device_given(job: Job) -> str:
@@ -163,13 +125,6 @@ def device_given(job: Job) -> str:
     if given := os.environ.get("CUDA_VISIBLE_DEVICES"):
         job.warn(f"it was given the GPU {given}, but torch {torch.__version__} sees none and trains on the CPU; KTRDR_GPUS=0 gives none")
     return "cpu"
-
-
-def usage_of(device: str) -> JSON:
-    """What progress says about a device."""
-    import torch
-
-    return {"gpu_used": False} if device == "cpu" else {"gpu_used": True, "gpu_name": torch.cuda.get_device_name(device)}
 
 
 def record_trial(job: Job, model: Model) -> None:
@@ -204,8 +159,10 @@ def result_of(model: Model, saved: SavedModel) -> JSON:
             "loss_decrease": scores.loss_decrease,
             "history": scores.history.model_dump(mode="json"),
         },
+        "verdict": scores.test.verdict,
         "test_metrics": scores.test.model_dump(mode="json"),
-        "baselines": scores.baselines.model_dump(mode="json"),
+        "split_metrics": {name: getattr(scores, name).model_dump(mode="json") for name in ("train", "validation", "test")},
+        "baselines": scores.baselines.model_dump(mode="json") if scores.baselines else None,
         "gate_inputs": scores.gate_inputs(),
         "model_info": {
             "architecture": model.architecture.model_dump(mode="json"),
@@ -222,6 +179,7 @@ def result_of(model: Model, saved: SavedModel) -> JSON:
             "rows": record.rows,
             "split": record.split.model_dump(mode="json"),
             "bars": record.bars,
+            "adjustments": record.adjustments,
         },
         "seed": record.seed,
         "epochs_run": record.epochs_run,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import MutableSequence, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from ktrdr.labels.base import LABELS, Label, Targets
 from ktrdr.market.bars import Bars, Floats
-from ktrdr.market.loops import compiled
+from ktrdr.market.loops import columns_of, compiled
 
 
 @LABELS.add
@@ -21,7 +22,9 @@ class TripleBarrier(Label):
     Barriers stand at close * (1 + pt * vol) and close * (1 - sl * vol) and are tested on the high and low of each later
     bar. Both touched in one bar: the sign of that bar's close against the entry. Neither touched within
     `max_holding_period` bars: the sign of the return, or hold if it is below half a volatility times the root of the
-    holding period. After Lopez de Prado, Advances in Financial Machine Learning (2018), section 3.4.
+    holding period. With `compute_weights` a row counts in learning as much as its label is unique: labels that read the same
+    bars say the same. With a threshold for the cumulative sum of returns only the bars are labelled at which it is reached;
+    the sum begins again there. After Lopez de Prado, Advances in Financial Machine Learning (2018), sections 2.5, 3.4, 4.4.
     """
 
     pt: float = Field(2.0, gt=0, le=100)
@@ -29,6 +32,23 @@ class TripleBarrier(Label):
     max_holding_period: int = Field(50, ge=1, le=10_000)
     vol_span: int = Field(50, ge=2, le=10_000)
     vol_method: Literal["atr", "close"] = "atr"
+    compute_weights: bool = False
+    """Whether rows count by the uniqueness of their labels."""
+    cusum_threshold: float | None = Field(None, gt=0, lt=1)
+    """Least move since the last labelled bar, as a share of price (0.01 is 1 %)."""
+    cusum_multiplier: float | None = Field(None, gt=0, le=100)
+    """The same in volatilities of the bar."""
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> Self:
+        if self.cusum_threshold is not None and self.cusum_multiplier is not None:
+            raise ValueError("takes cusum_threshold or cusum_multiplier, not both")
+        return self
+
+    @property
+    def weighs(self) -> bool:
+        """As `compute_weights` says."""
+        return self.compute_weights
 
     def label(self, bars: Bars) -> Targets:
         """Bars without a settled volatility, or with less than `max_holding_period` bars after them, have no label."""
@@ -44,7 +64,18 @@ class TripleBarrier(Label):
             values, last_read = np.array(listed, dtype=np.float64), np.array(read, dtype=np.int64)
         else:
             loop(*columns, *barriers, values, last_read)
+        skipped = ~self.events(bars, volatility)
+        values[skipped], last_read[skipped] = np.nan, np.flatnonzero(skipped)
         return Targets(values, last_read, self.task)
+
+    def events(self, bars: Bars, volatility: Floats) -> NDArray[np.bool_]:
+        """The bars that may be labelled: all, or those at which the cumulative sum of returns reaches its threshold."""
+        if self.cusum_threshold is None and self.cusum_multiplier is None:
+            return np.ones(len(bars), dtype=bool)
+        returns = np.diff(np.log(bars.close), prepend=np.log(bars.close[:1]))
+        reach = np.full(len(bars), self.cusum_threshold) if self.cusum_multiplier is None else self.cusum_multiplier * volatility
+        (reached,) = columns_of(accumulate, returns, reach, columns=1)
+        return np.isfinite(reached)
 
     def volatility(self, bars: Bars) -> Floats:
         """How far one bar moves, as a share of price; NaN in the first `vol_span` bars.
@@ -71,6 +102,16 @@ def smooth(moves: Sequence[float], alpha: float, deviation: bool, out: MutableSe
         mean = mean + alpha * step if t > 0 else moves[t]
         variance = (1 - alpha) * (variance + alpha * step * step)
         out[t] = math.sqrt(variance) if deviation else mean
+
+
+def accumulate(returns: Sequence[float], reach: Sequence[float], reached: MutableSequence[float]) -> None:
+    """Mark the bars at which the sum of returns, up or down, reaches its threshold; both sums begin again at each."""
+    up, down = 0.0, 0.0
+    for t in range(len(returns)):
+        up, down = max(0.0, up + returns[t]), min(0.0, down + returns[t])
+        if up >= reach[t] or -down >= reach[t]:
+            reached[t] = 1.0
+            up, down = 0.0, 0.0
 
 
 def label_barriers(  # noqa: PLR0917 - a compiled loop takes its parameters by position

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +21,8 @@ class ZigZag(Label):
     hold. Before the first pivot and after the last confirmed one there is no label: that swing is not known.
     """
 
+    retired: ClassVar[Mapping[str, str]] = {"label_lookahead": "a swing ends when price has turned, however long that takes"}
+    looks_back: ClassVar[bool] = True
     zigzag_threshold: float = Field(0.02, gt=0, lt=1)
 
     def label(self, bars: Bars) -> Targets:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,8 @@ from ktrdr.market.timeframe import Timeframe
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
 COLUMNS = ("open", "high", "low", "close", "volume")
+RAW = "raw"
+"""The adjustment of prices that are as the provider gave them."""
 
 
 def as_time(moment: datetime) -> np.datetime64:
@@ -44,6 +47,8 @@ class Bars:
     close: Floats
     volume: Floats
     provider: str = ""
+    adjustment: str = RAW
+    """Which splits and dividends were taken out of the prices, such as `splits 3f2a91c0`."""
 
     @classmethod
     def checked(
@@ -55,13 +60,15 @@ class Bars:
         Raises Invalid, with the first offending bar, when times are not strictly increasing, a price is not
         finite and positive, high or low do not bound open and close, or a volume is negative or not finite.
         """
-        stamps = np.array(time, dtype="datetime64[us]")
+        stamps = _own(time, np.dtype("datetime64[us]"))
         given = (open, high, low, close, volume)
-        columns = {name: np.array(value, dtype=np.float64) for name, value in zip(COLUMNS, given, strict=True)}
+        columns = {name: _own(value, np.dtype(np.float64)) for name, value in zip(COLUMNS, given, strict=True)}
         _check(f"{symbol} {timeframe}", stamps, columns)
         for array in (stamps, *columns.values()):
             array.setflags(write=False)
-        return cls(symbol, timeframe, stamps, **columns, provider=provider)
+        return cls(
+            symbol, timeframe, stamps, columns["open"], columns["high"], columns["low"], columns["close"], columns["volume"], provider
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.time)
@@ -81,7 +88,7 @@ class Bars:
         """Some rows, as views."""
         return Bars(
             self.symbol, self.timeframe, self.time[part], self.open[part], self.high[part], self.low[part],
-            self.close[part], self.volume[part], self.provider,
+            self.close[part], self.volume[part], self.provider, self.adjustment,
         )  # fmt: skip
 
     def between(self, start: datetime | None, end: datetime | None) -> Bars:
@@ -98,6 +105,13 @@ class Bars:
         return seen.hexdigest()
 
 
+def _own(values: ArrayLike, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A copy that nobody else can change; an array that cannot be written to is taken as it is."""
+    if isinstance(values, np.ndarray) and values.dtype == dtype and not values.flags.writeable:
+        return values
+    return np.array(values, dtype=dtype)
+
+
 def _check(name: str, time: Times, columns: dict[str, Floats]) -> None:
     for column, values in columns.items():
         if values.shape != time.shape or values.ndim != 1:
@@ -111,8 +125,8 @@ def _check(name: str, time: Times, columns: dict[str, Floats]) -> None:
 
 def row_faults(columns: Mapping[str, Floats]) -> Iterator[tuple[NDArray[np.bool_], str]]:
     """Which rows cannot be bars, rule by rule, with what is wrong with them."""
-    prices = np.stack([columns[c] for c in COLUMNS[:4]])
-    yield ~np.all(np.isfinite(prices) & (prices > 0), axis=0), "has a price that is not a positive number"
+    prices = [(columns[c] > 0) & (columns[c] < np.inf) for c in COLUMNS[:4]]
+    yield ~(prices[0] & prices[1] & prices[2] & prices[3]), "has a price that is not a positive number"
     yield columns["high"] < np.maximum(columns["open"], columns["close"]), "has a high below its open or close"
     yield columns["low"] > np.minimum(columns["open"], columns["close"]), "has a low above its open or close"
     yield ~(np.isfinite(columns["volume"]) & (columns["volume"] >= 0)), "has a volume that is negative or not a number"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -18,8 +19,10 @@ from ktrdr.market.sessions import asset_class, bar_start, is_open
 
 Mask = NDArray[np.bool_]
 Check = Literal[
-    "jump", "split_like", "unit", "spike", "straight_line", "standstill", "no_volume", "fraction", "off_grid", "clock_shift",
+    "jump", "split_like", "part_split", "no_step", "dividend",
+    "unit", "spike", "straight_line", "standstill", "no_volume", "fraction", "off_grid", "clock_shift",
     "closed_hours", "unfinished", "missing", "time", "order", "repeated", "disputed", "price", "high", "low", "volume",
+    "zone", "differs",
 ]  # fmt: skip
 
 JUMP = 0.4
@@ -31,10 +34,18 @@ RATIO_TOLERANCE = 0.1
 UNIT = np.log(100)
 UNIT_TOLERANCE = 0.25
 """A step this near to a hundredfold, in logarithm, is one between pounds and pence, or dollars and cents."""
+PART = float(np.log(5))
+"""A smaller step there and back is a bad tick; of a larger one the volume tells whether it was a split."""
+STEP_SHARE = 0.1
+"""Steps there and back that differ by less than this share of the step are one."""
+AROUND = 5
+"""So many bars before and after are what others are measured by."""
+LARGE_DIVIDEND = 0.2
+"""A dividend of more than this share of the price is odd."""
 STANDSTILL = 10
 """So many bars in a row at one and the same price are odd."""
-LINE, LINE_WITHOUT_VOLUME = 4, 12
-"""So many bars in a row that move by equal steps in every column are odd; prices alone may do so by chance."""
+LINE_WITH_VOLUME, LINE, LINE_WITHOUT_VOLUME = 3, 4, 12
+"""So many bars in a row that move by equal steps in every column are odd: the fewer, the less all of that could be chance."""
 STEP_TOLERANCE = 1e-7
 """Steps that differ by less than this share of the value are equal."""
 NO_VOLUME = 0.05
@@ -93,12 +104,18 @@ def examples(times: NDArray[np.datetime64]) -> tuple[str, ...]:
 
 def _checks(bars: Bars, actions: Iterable[Action], now: datetime | None) -> Iterator[tuple[Check, Mask, str]]:
     unit = _other_unit(bars.close)
-    jump, spike = _jumps(bars.close, unit)
+    part = _part_split(bars, unit)
+    jump, spike = _jumps(bars.close, unit | part)
     ratio = _whole_ratio(bars)
     known = np.isin(bars.time.astype("datetime64[D]"), np.array([a.day for a in actions if a.kind == "split"], "datetime64[D]"))
     yield "jump", jump & ~ratio, "the close halves or grows by half from one bar to the next: a change of unit, or a real move"
     meaning = "the price steps by a whole ratio, as at a split, and no split is known: unadjusted prices, or a real move"
     yield "split_like", jump & ratio & ~known, meaning
+    meaning = "prices and volume are of other shares than those around them: a split was applied to a part of the history"
+    yield "part_split", part, meaning
+    meaning = "a split is known for the day, and the price does not step: prices that their source has adjusted already"
+    yield "no_step", _splits_without_step(bars, actions), meaning
+    yield "dividend", _large_dividends(bars, actions), "the dividend of the day is a large share of the price: pence for pounds, or special"
     yield "unit", unit, "prices are a hundredth or a hundredfold of those around them: cents for dollars, or pence for pounds"
     yield "spike", spike, "the close leaps away and comes back with the next bar: a bad tick, or a row in another unit"
     yield "straight_line", _straight(bars), "all prices and the volume move by equal steps: bars that were filled in, not traded"
@@ -139,6 +156,43 @@ def _other_unit(close: Floats) -> Mask:
     return ~odd if odd.sum() > len(odd) / 2 else odd
 
 
+def _part_split(bars: Bars, unit: Mask) -> Mask:
+    """Bars between a large step and the step back, of which the volume went the other way."""
+    odd = np.zeros(len(bars), bool)
+    move = np.diff(np.log(np.where(unit, np.nan, bars.close)), prepend=np.log(bars.close[:1]))
+    steps = np.flatnonzero(np.abs(move) > PART)
+    for left, right in pairwise(steps.tolist()):
+        back = abs(move[left] + move[right]) < STEP_SHARE * abs(move[left]) and right - left <= len(bars) / 2
+        inside = bars.volume[left:right]
+        beside = np.concatenate((bars.volume[max(0, left - AROUND) : left], bars.volume[right : right + AROUND]))
+        if back and np.median(inside) > 0 and np.median(beside) > 0:
+            volume = float(np.log(np.median(inside) / np.median(beside)))
+            odd[left:right] |= abs(volume + move[left]) < abs(move[left]) / 4
+    return odd
+
+
+def _splits_without_step(bars: Bars, actions: Iterable[Action]) -> Mask:
+    """The days of splits on which the price stays nearer to where it was than to where the split would take it."""
+    odd, days = np.zeros(len(bars), bool), bars.time.astype("datetime64[D]")
+    for action in actions:
+        at = int(np.searchsorted(days, np.datetime64(action.day, "D")))
+        if action.kind == "split" and 0 < at < len(bars) and abs(np.log(action.value)) > JUMP:
+            until = max(int(np.searchsorted(days, np.datetime64(action.day, "D"), side="right")), at + 1)
+            steps = np.log(bars.open[at:until] / bars.close[at - 1 : until - 1])
+            odd[at] |= bool(np.all(np.abs(steps) < np.abs(steps + np.log(action.value))))
+    return odd
+
+
+def _large_dividends(bars: Bars, actions: Iterable[Action]) -> Mask:
+    """The days of dividends that are a large share of the close before."""
+    odd, days = np.zeros(len(bars), bool), bars.time.astype("datetime64[D]")
+    for action in actions:
+        at = int(np.searchsorted(days, np.datetime64(action.day, "D")))
+        if action.kind == "dividend" and 0 < at < len(bars):
+            odd[at] |= action.value > LARGE_DIVIDEND * bars.close[at - 1]
+    return odd
+
+
 def _jumps(close: Floats, unit: Mask) -> tuple[Mask, Mask]:
     """Bars at which the close leaps for good, and bars from which it comes straight back."""
     move = np.diff(np.log(np.where(unit, np.nan, close)), prepend=np.log(close[:1]))
@@ -161,13 +215,17 @@ def _whole_ratio(bars: Bars) -> Mask:
 
 def _straight(bars: Bars) -> Mask:
     columns = np.stack([bars.open, bars.high, bars.low, bars.close, bars.volume])
-    if len(bars) < LINE:
+    if len(bars) < LINE_WITH_VOLUME:
         return np.zeros(len(bars), bool)
     moves, tolerance = np.diff(columns, axis=1), STEP_TOLERANCE * columns[:, 2:]
     even = np.all(np.abs(np.diff(moves, axis=1)) <= tolerance, axis=0)
-    moving = np.all(np.abs(moves[:4, 1:]) > tolerance[:4], axis=0)
+    moved = np.abs(moves[:, 1:]) > tolerance
+    traded = even & moved[4] & (moved[:4].sum(axis=0) >= 2)
+    priced = even & np.all(moved[:4], axis=0)
     least = LINE if bars.has_volume else LINE_WITHOUT_VOLUME
-    return _runs(np.concatenate((np.zeros(2, bool), even & moving)), least - 2, before=2)
+    runs = [(traded, LINE_WITH_VOLUME), (priced, least)]
+    odd: Mask = np.any([_runs(np.concatenate((np.zeros(2, bool), rows)), count - 2, before=2) for rows, count in runs], axis=0)
+    return odd
 
 
 def _still(bars: Bars) -> Mask:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -14,6 +15,36 @@ from ktrdr.market.timeframe import Timeframe
 
 FAULTS: tuple[Check, ...] = ("price", "high", "low", "volume")
 """What each rule of `row_faults` is called, in its order."""
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be a bar, as it came, and why."""
+
+    reason: str
+    time: datetime | None
+    """Start of the bar that it would be; None where it cannot be read."""
+    values: tuple[float, ...]
+    """Open, high, low, close and volume; NaN where there is none."""
+    row: int | None = None
+    """Its line in a file, from 1."""
+
+
+def bad_rows(
+    time: Times, columns: Mapping[str, Floats], faults: Iterable[tuple[NDArray[np.bool_], str]], line: NDArray[np.intp] | None = None
+) -> tuple[BadRow, ...]:
+    """The rows with a fault, each once with the first of its reasons, in their order."""
+    reason: dict[int, str] = {}
+    for rows, what in faults:
+        for at in np.flatnonzero(rows).tolist():
+            reason.setdefault(at, what)
+    return tuple(
+        BadRow(
+            reason[at], None if np.isnat(time[at]) else as_datetime(time[at]), tuple(float(columns[name][at]) for name in COLUMNS),
+            None if line is None else int(line[at]),
+        )
+        for at in sorted(reason)
+    )  # fmt: skip
 
 
 def check_rows(

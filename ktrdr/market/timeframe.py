@@ -27,11 +27,11 @@ class Timeframe:
     def __post_init__(self) -> None:
         name = spelled(str(self.name))
         if name is None:
-            near = difflib.get_close_matches(str(self.name).lower(), SECONDS, n=1, cutoff=0.3)
+            near = next(iter(difflib.get_close_matches(str(self.name).lower(), SECONDS, n=1, cutoff=0.3)), None)
             raise Invalid(
                 f"{self.name!r} is not a timeframe",
-                hint=(f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(SECONDS)}",
-                details={"nearest": near[0] if near else None},
+                hint=(f"did you mean {near!r}? " if near else "") + f"known: {', '.join(SECONDS)}",
+                details={"nearest": near},
             )
         object.__setattr__(self, "name", name)
 

@@ -108,6 +108,7 @@ def _features(model: Model) -> list[JSON]:
         reference = fuzzy_set.indicator if fuzzy_set else entry.raw_indicator or ""
         spec = strategy.indicators[reference.partition(".")[0]]
         source = {"indicator": reference, "type": spec.type, "parameters": spec.build().model_dump(mode="json")}
+        source |= {"data_source": spec.data_source} if spec.data_source else {}
         for timeframe in strategy.timeframes_of(entry):
             common = {**source, "timeframe": timeframe.name}
             if fuzzy_set:

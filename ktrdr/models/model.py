@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from ktrdr.errors import Invalid
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
-from ktrdr.models.predict import Architecture, Floats, Weights, outputs_of, softmax
+from ktrdr.models.predict import Architecture, Floats, Rows, Singles, Weights, outputs_of, softmax
 from ktrdr.models.scores import Part, Scores
 from ktrdr.strategy.features import Features, Fitted, compute_features, unbroken
 from ktrdr.strategy.spec import Strategy
@@ -45,10 +46,14 @@ class TrainingRecord(Part):
     seed: int
     label: JSON
     """Name and parameters of the labelling rule."""
+    label_span: tuple[int, int] = (0, 0)
+    """How many bars ahead its labels look: half of them so far at most, and the farthest."""
     rows: dict[str, int]
     """Rows of train, validation and test."""
     bars: dict[str, str]
     """sha256 of the bars read, by symbol and timeframe."""
+    adjustments: dict[str, str] = Field(default_factory=dict)
+    """Which splits and dividends were out of their prices, such as `splits 3f2a91c0`, or raw."""
     versions: dict[str, str]
     threads: int
     cpu: str
@@ -94,9 +99,13 @@ class Model:
         rows = unbroken(features.known, features.time, self.strategy.base_timeframe)
         ends = np.flatnonzero(rows[first:] >= self.architecture.sequence_length) + first
         answers = np.full((len(rows), self.architecture.outputs), np.nan)
-        outputs = outputs_of(self.architecture, self.weights, features.values, ends)
-        answers[ends] = softmax(outputs) if self.strategy.task == "classification" else outputs
+        answers[ends] = self.answers(features.values, ends)
         return answers
+
+    def answers(self, values: Singles, ends: Rows) -> Floats:
+        """The answers to the sequences of rows that end in `ends`."""
+        outputs = outputs_of(self.architecture, self.weights, values, ends)
+        return softmax(outputs) if self.strategy.task == "classification" else outputs
 
 
 def check_features(expected: tuple[str, ...], given: tuple[str, ...]) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from ktrdr.models.tsk import RuleBase, rule_outputs
+
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -68,7 +70,7 @@ class Recurrent(_Shape):
 
 PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 """Weights of a recurrent layer, in the order and layout of torch."""
-Architecture = Annotated[Perceptron | Recurrent, Field(discriminator="kind")]
+Architecture = Annotated[Perceptron | Recurrent | RuleBase, Field(discriminator="kind")]
 
 
 def _sigmoid(x: Singles) -> Singles:
@@ -97,6 +99,9 @@ def outputs_of(architecture: Architecture, weights: Weights, values: Singles, en
         block[: len(part)] = part
         if isinstance(architecture, Recurrent):
             answers = _recurrent(architecture, weights, values, block)
+        elif isinstance(architecture, RuleBase):
+            found[first : first + len(block)] = rule_outputs(architecture, weights, values[part])
+            continue
         else:
             answers = _perceptron(architecture, weights, values, block)
         found[first : first + len(block)] = answers[: len(part)]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from ktrdr.errors import Invalid, Unavailable
 from ktrdr.market.actions import Action
 from ktrdr.market.bars import COLUMNS, Bars, Floats, Times, as_datetime, row_faults
+from ktrdr.market.rows import BadRow, bad_rows
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.registry import Registry
 from ktrdr.settings import Settings
@@ -151,6 +152,13 @@ class Provider(BaseModel):
         """The splits and dividends that came with the bars."""
         return ()
 
+    _rejected: list[BadRow] = PrivateAttr(default_factory=list)
+
+    def rejected(self) -> list[BadRow]:
+        """The rows that could not be bars, of those fetched since this was asked last."""
+        told, self._rejected[:] = list(self._rejected), []
+        return told
+
     def remarks(self) -> list[str]:
         """What users must know of the bars fetched since this was asked last."""
         told, self._remarks[:] = list(self._remarks), []
@@ -201,8 +209,10 @@ def wait(seconds: float, why: str, on_progress: OnProgress) -> None:
         time.sleep(min(left, POLL_SECONDS))
 
 
-def usable(symbol: str, timeframe: Timeframe, time: Times, columns: Mapping[str, Floats], provider: str) -> tuple[Bars, list[str]]:
-    """The rows of an answer that can be bars, in order of time, and what is to be said of those that cannot."""
+def usable(
+    symbol: str, timeframe: Timeframe, time: Times, columns: Mapping[str, Floats], provider: str
+) -> tuple[Bars, list[str], tuple[BadRow, ...]]:
+    """The rows of an answer that can be bars, in order of time; what is to be said of those that cannot; and these themselves."""
     order = np.argsort(time, kind="stable")
     time, columns = time[order], {name: columns[name][order] for name in COLUMNS}
     again = np.concatenate((np.zeros(min(len(time), 1), bool), time[1:] == time[:-1]))
@@ -210,8 +220,9 @@ def usable(symbol: str, timeframe: Timeframe, time: Times, columns: Mapping[str,
     time, columns, again = time[~same], {name: column[~same] for name, column in columns.items()}, again[~same]
     unpriced = np.any([np.isnan(columns[name]) for name in COLUMNS[:4]], axis=0)
     disputed = again | np.concatenate((again[1:], np.zeros(min(len(time), 1), bool)))
+    faults = [(unpriced, "has no price"), *row_faults(columns), (disputed, "comes twice, with different values")]
     left_out, remarks = np.zeros(len(time), bool), []
-    for rows, what in [(unpriced, "has no price"), *row_faults(columns), (disputed, "comes twice, with different values")]:
+    for rows, what in faults:
         new = rows & ~left_out
         if new.any():
             first = f"{as_datetime(time[int(np.argmax(new))]):%Y-%m-%d %H:%M}"
@@ -220,7 +231,7 @@ def usable(symbol: str, timeframe: Timeframe, time: Times, columns: Mapping[str,
             remarks.append(f"{symbol} {timeframe}: {which} left out: {'it' if count == 1 else f'each, as that of {first},'} {what}")
         left_out |= rows
     kept = {name: column[~left_out] for name, column in columns.items()}
-    return Bars.checked(symbol, timeframe, time[~left_out], **kept, provider=provider), remarks
+    return Bars.checked(symbol, timeframe, time[~left_out], **kept, provider=provider), remarks, bad_rows(time, columns, faults)
 
 
 def _complaint(name: str, cls: type[Provider], kind: str, option: str, message: str) -> str:

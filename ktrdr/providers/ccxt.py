@@ -102,8 +102,9 @@ class Ccxt(Provider):
         time = np.array([candle[0] for candle in candles], "datetime64[ms]").astype("datetime64[us]")
         values = np.array([candle[1:6] for candle in candles], np.float64)
         columns = {name: values[:, place] for place, name in enumerate(COLUMNS)}
-        bars, remarks = usable(symbol, timeframe, time, columns, "ccxt")
+        bars, remarks, rejected = usable(symbol, timeframe, time, columns, "ccxt")
         self._remarks.extend(remarks)
+        self._rejected.extend(rejected)
         return bars
 
     def _market(self, symbol: str, timeframe: Timeframe, on_progress: OnProgress) -> dict[str, Any]:

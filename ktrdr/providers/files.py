@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
-from ktrdr.errors import Invalid, NotFound
+from ktrdr.errors import Invalid
+from ktrdr.market.actions import Action
 from ktrdr.market.bars import COLUMNS, Bars, Floats, Times, row_faults
+from ktrdr.market.rows import bad_rows
 from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.providers.base import PROVIDERS, OnProgress, Provider, Reach
+from ktrdr.providers.file_tables import read_actions, read_table
 
 if TYPE_CHECKING:
     import polars as pl
 
-Column = Literal["time", "open", "high", "low", "close", "volume"]
+Column = Literal["time", "open", "high", "low", "close", "volume", "dividend", "split"]
 Spans = NDArray[np.timedelta64] | np.timedelta64
 
 TIMES = ("timestamp", "time", "date", "datetime")
@@ -27,6 +30,7 @@ TIMES = ("timestamp", "time", "date", "datetime")
 EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1000, "epoch_us": 1}
 """Microseconds that one tick of each counts."""
 ISO = r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?))?\s*(Z|[+-]\d{2}:?\d{2})?$"
+KINDS: tuple[Literal["split", "dividend"], ...] = ("split", "dividend")
 DAY = SECONDS["1d"]
 EXAMPLES = 3
 """So many bad rows are shown."""
@@ -37,11 +41,14 @@ class Files(Provider):
     """A CSV or Parquet file on this machine."""
 
     file: str
-    """Absolute path of the file; by its ending `.parquet` is Parquet, everything else is CSV."""
+    """Absolute path of the file; by its ending `.parquet` is Parquet, `.zip` holds one CSV, everything else is CSV."""
     columns: dict[Column, str] = Field(default_factory=dict)
-    """Which column of the file is which, where the names differ; `date+clock` joins two columns to make the time."""
+    """Which column of the file is which, where the names differ; `date+clock` joins two columns to make the time. Columns named
+    as `dividend` and `split` hold what was paid and split on the day of the row, 0 on others."""
     zone: str | None = None
     """Time zone of times that carry none, such as UTC or America/New_York. Needed for bars shorter than a day."""
+    zone_from: dict[str, str] = Field(default_factory=dict)
+    """Other zones from days of the file's clock on, such as {"2014-11-22": "Europe/Athens"}: brokers move their servers."""
     time_format: str | None = None
     """How times are written, such as `%d.%m.%Y %H:%M`, or epoch_s, epoch_ms, epoch_us; without it they must be ISO 8601."""
     stamp: Literal["start", "end"] = "start"
@@ -52,13 +59,23 @@ class Files(Provider):
     """What stands between two values of a CSV file."""
     header: bool = True
     """Whether the first row names the columns; without, they are column_1, column_2 and so on."""
+    skip_rows: int = Field(0, ge=0)
+    """So many lines at the top are passed over."""
+    bad_rows: Literal["refuse", "quarantine"] = "refuse"
+    """Whether a row that cannot be a bar stops the load, or is put beside the series with the reason."""
+    actions_file: str | None = None
+    """Splits and dividends of prices as they were traded: CSV with the columns day, kind, value, or a factor file of LEAN."""
+    adjusted: bool = False
+    """Whether the source has taken splits and dividends out of the prices already."""
 
     _read: dict[tuple[str, Timeframe], Bars] = PrivateAttr(default_factory=dict)
 
-    @field_validator("file")
+    _actions: list[Action] = PrivateAttr(default_factory=list)
+
+    @field_validator("file", "actions_file")
     @classmethod
-    def _is_absolute(cls, file: str) -> str:
-        if not Path(file).is_absolute():
+    def _is_absolute(cls, file: str | None) -> str | None:
+        if file is not None and not Path(file).is_absolute():
             raise ValueError(f"{file!r} must be an absolute path")
         return file
 
@@ -67,8 +84,29 @@ class Files(Provider):
     def _is_known(cls, zone: str | None) -> str | None:
         try:
             return zone and ZoneInfo(zone).key
-        except (ZoneInfoNotFoundError, OSError) as unknown:
+        except (ZoneInfoNotFoundError, OSError, ValueError) as unknown:
             raise ValueError(f"{zone!r} is not a time zone") from unknown
+
+    @field_validator("zone_from")
+    @classmethod
+    def _are_known(cls, zones: dict[str, str]) -> dict[str, str]:
+        return {date.fromisoformat(day).isoformat(): cls._is_known(zone) or "" for day, zone in sorted(zones.items())}
+
+    @field_validator("adjusted")
+    @classmethod
+    def _adjusts_once(cls, adjusted: bool, others: ValidationInfo) -> bool:
+        if adjusted and (others.data.get("actions_file") or {"split", "dividend"} & set(others.data.get("columns", ()))):
+            raise ValueError("prices that are adjusted already take no splits and dividends")
+        return adjusted
+
+    def origin(self, symbol: str) -> str:
+        """Whether its prices are as they were traded."""
+        return "prices adjusted by their source" if self.adjusted else ""
+
+    def actions(self, symbol: str) -> tuple[Action, ...]:
+        """The splits and dividends of its columns and of `actions_file`."""
+        told = read_actions(Path(self.actions_file)) if self.actions_file else ()
+        return tuple(sorted({*told, *self._actions}))
 
     def reach(self, symbol: str, timeframe: Timeframe, on_progress: OnProgress) -> Reach:
         """From the first bar of the file to the end of the last."""
@@ -83,11 +121,16 @@ class Files(Provider):
     def rows(self, timeframe: Timeframe, on_progress: OnProgress) -> tuple[Times, dict[str, Floats]]:
         """Its rows in their own order, times in UTC; NaT and NaN where something cannot be read."""
         on_progress(f"reading {self._name}")
-        table = self._table()
+        table = read_table(Path(self.file), self.separator, header=self.header, skip_rows=self.skip_rows)
         if not len(table):
             raise Invalid(f"{self._name} holds no rows")
         chosen = self._chosen(table.columns)
         time = self._starts(_joined(table, chosen.pop("time")), timeframe)
+        self._actions[:] = [
+            Action(moment.astype("datetime64[D]").item(), kind, float(value))
+            for kind in KINDS if kind in chosen
+            for moment, value in zip(time, _numbers(table[chosen[kind]]), strict=True) if value > 0 and not np.isnat(moment)
+        ]  # fmt: skip
         values = {name: _numbers(table[chosen[name]]) if name in chosen else np.zeros(len(table)) for name in COLUMNS}
         for price in COLUMNS[:4]:
             values[price] = values[price] * self.price_factor
@@ -101,23 +144,6 @@ class Files(Provider):
     @property
     def _name(self) -> str:
         return Path(self.file).name
-
-    def _table(self) -> pl.DataFrame:
-        import polars as pl
-
-        path = Path(self.file)
-        if not path.is_file():
-            raise NotFound(f"there is no file {path}", hint="see that the path is right, and that the backend runs on the same machine")
-        try:
-            if path.suffix == ".parquet":
-                return pl.read_parquet(path)
-            table = pl.read_csv(path, separator=self.separator, has_header=self.header, infer_schema=False)
-        except (pl.exceptions.PolarsError, OSError) as broken:
-            reason = str(broken).splitlines()[0]
-            raise Invalid(
-                f"{self._name} cannot be read: {reason}", hint="it must be Parquet, or CSV in UTF-8; say how with separator and header"
-            ) from broken
-        return table.rename(str.strip) if self.header else table.rename(dict(zip(table.columns, _numbered(table.width), strict=True)))
 
     def _chosen(self, names: list[str]) -> dict[str, str]:
         """Which column of the file is which; Invalid unless every needed one is there and every other one was passed over on purpose."""
@@ -154,7 +180,7 @@ class Files(Provider):
         if ahead is not None:
             moments = local - ahead
         elif self.zone is not None:
-            moments = _in_utc(local, self.zone)
+            moments = self._in_utc(local, self.zone)
         else:
             raise Invalid(
                 f"the times of {self._name} carry no time zone",
@@ -162,6 +188,14 @@ class Files(Provider):
             )
         length = np.timedelta64(timeframe.seconds if self.stamp == "end" else 0, "s")
         return moments - length
+
+    def _in_utc(self, local: Times, zone: str) -> Times:
+        """Moments of the file's clock in UTC, by the zone that it kept at the time; NaT where it shows a moment twice, or never."""
+        moments = _in_utc(local, zone)
+        for day, later in self.zone_from.items():
+            after = local >= np.datetime64(day, "us")
+            moments = np.where(after, _in_utc(local, later), moments)
+        return moments
 
     def _moments(self, given: pl.Series) -> tuple[Times, Spans | None]:
         """Times as the clock of the file shows them, and how far that clock is ahead of UTC, where the file says so."""
@@ -204,29 +238,44 @@ class Files(Provider):
         return local, (minutes * sign * 60_000_000).cast(pl.Duration("us")).to_numpy()
 
     def _checked(self, symbol: str, timeframe: Timeframe, time: Times, values: dict[str, Floats]) -> Bars:
-        """Bars in order of time, or Invalid with the first rows that cannot be bars."""
+        """Bars in order of time, or Invalid with the first rows that cannot be bars, or else these in quarantine."""
         order = np.argsort(time, kind="stable")
         time, values = time[order], {name: column[order] for name, column in values.items()}
         again = np.concatenate((np.zeros(min(len(time), 1), bool), time[1:] == time[:-1]))
         same = again & np.all([np.concatenate((column[:1] != column[:1], column[1:] == column[:-1])) for column in values.values()], axis=0)
+        disputed = again & ~same
         faults = [
             (np.isnat(time), "has a time that cannot be read"), *row_faults(values),
-            (again & ~same, "has the time of another row and other values"),
+            (disputed, "has the time of another row and other values"),
         ]  # fmt: skip
-        self._complain(order, faults)
-        time, values = time[~same], {name: column[~same] for name, column in values.items()}
-        return Bars.checked(symbol, timeframe, time, **values, provider="files")
+        if self.bad_rows == "refuse":
+            self._complain(order, faults)
+        # Which of two values is right cannot be told: in quarantine are both.
+        first_of_two = np.isin(time, time[disputed]) & ~disputed & ~same
+        faults.append((first_of_two, "has the time of another row and other values"))
+        self._rejected.extend(bad_rows(time, values, faults, self._line(order)))
+        bad = np.any([rows for rows, _ in faults], axis=0)
+        if same.any():
+            self._remarks.append(f"{self._name}: {int(same.sum())} rows are repeated as they are, and count once")
+        if bad.all():
+            raise Invalid(f"{self._name}: none of its {len(bad)} rows can be a bar", hint=f"see: ktrdr data check --file {self.file}")
+        kept = ~bad & ~same
+        return Bars.checked(symbol, timeframe, time[kept], **{name: column[kept] for name, column in values.items()}, provider="files")
+
+    def _line(self, order: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The line of each row in the file, from 1."""
+        return order + 1 + self.skip_rows + (1 if self.header else 0)
 
     def _complain(self, order: NDArray[np.intp], faults: list[tuple[NDArray[np.bool_], str]]) -> None:
         bad = np.any([rows for rows, _ in faults], axis=0)
         if not bad.any():
             return
-        line = order + (2 if self.header else 1)
+        line = self._line(order)
         told = sorted((int(line[at]), what) for rows, what in faults for at in np.flatnonzero(rows))
         shown = "; ".join(f"row {row} {what}" for row, what in told[:EXAMPLES])
         raise Invalid(
             f"{self._name}: {int(bad.sum())} of {len(bad)} rows cannot be bars: {shown}",
-            hint="mend the file and load it again; nothing was stored",
+            hint="mend the file and load it again, or put them aside: --option bad_rows=quarantine; nothing was stored",
             details={"rows": [{"row": row, "fault": what} for row, what in told[:20]]},
         )
 
@@ -236,10 +285,6 @@ def _joined(table: pl.DataFrame, column: str) -> pl.Series:
 
     first, *others = column.split("+")
     return table.select(pl.concat_str([first, *others], separator=" ")).to_series() if others else table[first]
-
-
-def _numbered(count: int) -> list[str]:
-    return [f"column_{place}" for place in range(1, count + 1)]
 
 
 def _naive(moments: pl.Series) -> Times:

@@ -153,8 +153,9 @@ class Yahoo(Provider):
         factor = split_factor(days, self.actions(symbol))
         columns = {name: table[name.capitalize()].to_numpy(np.float64) * factor for name in COLUMNS[:4]}
         columns["volume"] = table["Volume"].to_numpy(np.float64) / factor
-        bars, remarks = usable(symbol, timeframe, time[rows], {name: column[rows] for name, column in columns.items()}, "yahoo")
+        bars, remarks, rejected = usable(symbol, timeframe, time[rows], {name: column[rows] for name, column in columns.items()}, "yahoo")
         self._remarks.extend(remarks)
+        self._rejected.extend(rejected)
         return bars
 
     def _last_day(self, symbol: str) -> np.datetime64:

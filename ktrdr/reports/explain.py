@@ -9,7 +9,7 @@ from ktrdr.labels.base import Label
 from ktrdr.labels.forward_return import ForwardReturn
 from ktrdr.labels.triple_barrier import TripleBarrier
 from ktrdr.labels.zigzag import ZigZag
-from ktrdr.strategy.sections import Layers
+from ktrdr.strategy.sections import Layers, RuleLayer
 from ktrdr.strategy.spec import Strategy
 
 MOST_INPUTS = 6
@@ -37,15 +37,16 @@ def _inputs(strategy: Strategy) -> Iterable[str]:
         own = len(others) < len(strategy.timeframes_of(entry))
         where = f" (on {', '.join([*([str(strategy.base_timeframe)] if own else []), *others])})" if others else ""
         words = _words(fuzzy_set) if fuzzy_set else f"its value, scaling: {entry.normalization}"
-        yield f"{_indicator(strategy, reference)}{where}: {words}"
+        yield f"{indicator_in_words(strategy, reference)}{where}: {words}"
 
 
-def _indicator(strategy: Strategy, reference: str) -> str:
+def indicator_in_words(strategy: Strategy, reference: str) -> str:
     """An indicator by type, with its parameters where they are numbers, and the output it is read by."""
     base, _, output = reference.partition(".")
     spec = strategy.indicators[base]
     values = [str(value) for value in spec.build().model_dump().values() if value != "close" and not isinstance(value, bool)]
-    return f"{spec.type} {output + ' ' if output else ''}({', '.join(values)})"
+    of = f" of {spec.data_source}" if spec.data_source else ""
+    return f"{spec.type} {output + ' ' if output else ''}({', '.join(values)}){of}"
 
 
 def _words(fuzzy_set: FuzzySet) -> str:
@@ -71,13 +72,27 @@ def _where(shape: Membership) -> str:
 
 def _network(strategy: Strategy) -> tuple[str, str]:
     own = strategy.model.architecture
+    if isinstance(own, RuleLayer):
+        say = "say buy, hold or sell" if strategy.task == "classification" else "forecast the return"
+        rules = f"Up to {own.max_rules} rules of at most {own.max_conditions} words each, and one for everything else, {say}."
+        return rules, _learned_from(strategy)
     layers = own.hidden_layers if isinstance(own, Layers) else (own.hidden_size,) * own.num_layers
     size = " and ".join(str(units) for units in layers)
     name = "A network" if isinstance(own, Layers) else f"A recurrent network ({strategy.model.type})"
     made_of = f"{name} of {size} units in {'one layer' if len(layers) == 1 else f'{len(layers)} layers'}"
     reads = "" if isinstance(own, Layers) else f"reads the last {own.sequence_length} bars in their order, "
-    says = "says buy, hold or sell" if strategy.task == "classification" else "forecasts the return"
-    return f"{made_of} {reads}weighs how true each word is and {says}.", f"It learned from {_lesson(strategy.label)}."
+    says = f"says {_either(strategy.classes)}" if strategy.classes else "forecasts the return"
+    return f"{made_of} {reads}weighs how true each word is and {says}.", _learned_from(strategy)
+
+
+def _learned_from(strategy: Strategy) -> str:
+    learner = "They" if isinstance(strategy.model.architecture, RuleLayer) else "It"
+    return f"{learner} learned from {_lesson(strategy.label)}."
+
+
+def _either(words: tuple[str, ...]) -> str:
+    """`buy, hold or sell`."""
+    return f"{', '.join(words[:-1])} or {words[-1]}".replace("_", " ")
 
 
 def _lesson(label: Label) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from ktrdr.agents.budget import Limits, Spent
 from ktrdr.errors import Invalid, NotFound, Refused
-from ktrdr.kinds.agent_design import CLAUDE, OFFLINE
 from ktrdr.kinds.base import Workspace
+from ktrdr.kinds.desk import CLAUDE, OFFLINE
 from ktrdr.llm.models import KEY, choose_model
 from ktrdr.operations.model import Operation
 from ktrdr.operations.readings import OperationQuery

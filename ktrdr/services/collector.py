@@ -139,7 +139,7 @@ class Outlet:
 
     def give_up(self) -> None:
         """Try nothing again."""
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # the library declares no types here
 
     def _made(self, span: Span) -> ReadableSpan:
         """A span as OpenTelemetry has it."""

@@ -82,6 +82,10 @@ class OperationsService:
         """Counts and times in the text form of Prometheus."""
         return self._figures.text(await self._store.counts(), self._engine.slots())
 
+    async def parameters(self, operation_id: str) -> JSON:
+        """What an operation runs on, settled before it began: the text of its strategy, dates, costs."""
+        return await self._store.parameters((await self.get(operation_id)).operation_id)
+
     async def history(self, operation_id: str) -> list[Happening]:
         """What has happened to an operation, oldest first."""
         return await self._store.history((await self.get(operation_id)).operation_id)

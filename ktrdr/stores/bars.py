@@ -4,46 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ktrdr.errors import Invalid, NoData
-from ktrdr.market.actions import Action
+from ktrdr.market.actions import Action, Adjust, adjusted
 from ktrdr.market.bars import Bars, as_datetime
 from ktrdr.market.resample import divides, resample
+from ktrdr.market.rows import BadRow
 from ktrdr.market.symbols import joined
 from ktrdr.market.timeframe import SECONDS, Timeframe
-from ktrdr.sample import FOLDER
-from ktrdr.stores import atomic
-from ktrdr.stores.catalog import Catalog, Extent, Hours, Key, Load, Outcome
-from ktrdr.stores.series import Merged, SeriesFolder, bars_of
+from ktrdr.stores import actions as action_files
+from ktrdr.stores import layout, quarantine, revisions
+from ktrdr.stores.bundled import BUNDLED, BUNDLED_PROVIDER, Series, bundled_series, read_bundled
+from ktrdr.stores.catalog import Catalog, Hours, Load, Outcome
+from ktrdr.stores.revisions import Revision
+from ktrdr.stores.series import SeriesFolder, stamp_of
 
-BUNDLED = FOLDER / "bars"
-BUNDLED_PROVIDER = "sample"
+__all__ = ["BUNDLED", "BUNDLED_PROVIDER", "BarStore", "Coverage", "Series", "Written", "bundled_series", "canonical", "load_command"]
+
 SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,19}")
 PROVIDER = re.compile(r"[a-z][a-z0-9_]{0,31}")
-
-
-@dataclass(frozen=True)
-class Series:
-    """One stored series, and how far it reaches."""
-
-    symbol: str
-    timeframe: Timeframe
-    provider: str
-    first: datetime
-    last: datetime
-    """Start of the last bar."""
-    bars: int
-    bundled: bool = False
-    """Whether it comes with the product."""
-    origin: str = ""
-    """What the bars are, where the provider's name does not say it all."""
+HOURS: tuple[Hours, ...] = ("all", "regular", "extended")
+"""Where a series is stored with several trading hours, the first of these is read unless another one is named."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +52,11 @@ class Written:
 
     added: int
     unchanged: int
-    """Bars that were there already, the same in every column."""
+    """Bars that were there already, the same in every column but for rounding."""
     conflicts: int
-    """Bars that were there with other values, and were replaced."""
+    """Bars that were there with other values; `revisions` has both."""
+    replaced: int
+    """Of these, those of which the new values were kept."""
     series: Series
     """The series as it is now."""
 
@@ -80,33 +69,35 @@ class BarStore:
         self.catalog = Catalog(home_bars / "catalog.sqlite")
 
     def read(
-        self, symbol: str, timeframe: Timeframe, start: datetime | None = None, end: datetime | None = None, provider: str | None = None
-    ) -> Bars:
+        self, symbol: str, timeframe: Timeframe, start: datetime | None = None, end: datetime | None = None, provider: str | None = None,
+        *, adjust: Adjust = "splits", hours: Hours | None = None,
+    ) -> Bars:  # fmt: skip
         """The bars that start in [start, end), at least one.
 
         The home comes before the bundled bars. A timeframe that is not stored is made from the largest smaller one that
-        divides it, and `Bars.provider` says so. Raises NoData, with the range there is, and Invalid when two
+        divides it, and `Bars.provider` says so. Splits that are known are taken out of the prices, unless `adjust` says
+        otherwise, and `Bars.adjustment` names what was. Raises NoData, with the range there is, and Invalid when two
         providers have the series and none is named.
         """
         symbol = canonical(symbol)
         if start is not None and end is not None and start >= end:
             raise Invalid(f"{symbol} {timeframe}: the range {_day(start)} .. {_day(end)} is empty", hint="the start must be before the end")
-        source = self._source(symbol, timeframe, provider)
-        bars = self._bars(source, timeframe, start, end)
+        source = self._source(symbol, timeframe, provider, hours)
+        bars = self._bars(source, timeframe, start, end, adjust)
         if not len(bars):
             raise self._nothing_there(source, timeframe, start, end)
         return bars
 
-    def find(self, symbol: str, timeframe: Timeframe, provider: str | None = None) -> Series:
+    def find(self, symbol: str, timeframe: Timeframe, provider: str | None = None, hours: Hours | None = None) -> Series:
         """The series that `read` would read from, or NoData."""
-        source = self._source(canonical(symbol), timeframe, provider)
+        source = self._source(canonical(symbol), timeframe, provider, hours)
         if source.timeframe == timeframe:
             return source
-        bars = self._bars(source, timeframe, None, None)
+        bars = self._bars(source, timeframe, None, None, "raw")
         if not len(bars):
             raise self._nothing_there(source, timeframe, None, None)
         first, last = as_datetime(bars.time[0]), as_datetime(bars.time[-1])
-        return Series(source.symbol, timeframe, bars.provider, first, last, len(bars), source.bundled)
+        return Series(source.symbol, timeframe, bars.provider, first, last, len(bars), source.bundled, source.origin, source.hours)
 
     def coverage(
         self, symbol: str, timeframe: Timeframe, start: datetime | None = None, end: datetime | None = None, provider: str | None = None
@@ -120,71 +111,88 @@ class BarStore:
         home = list(self._home())
         loaded = {(s.symbol, s.timeframe, s.provider) for s in home}
         bundled = (s for s in bundled_series() if (s.symbol, s.timeframe, s.provider) not in loaded)
-        return sorted([*home, *bundled], key=lambda s: (s.symbol, s.timeframe.seconds, s.bundled, s.provider))
+        return sorted([*home, *bundled], key=lambda s: (s.symbol, s.timeframe.seconds, s.bundled, s.provider, HOURS.index(s.hours)))
 
-    def stored(self, symbol: str, timeframe: Timeframe, provider: str) -> Series | None:
-        """What the home holds of one provider's series."""
-        return self._extent(self._folder(symbol, timeframe, provider))
+    def stored(self, symbol: str, timeframe: Timeframe, provider: str, hours: Hours | None = None) -> Series | None:
+        """What the home holds of one provider's series; of several trading hours the first that is there."""
+        found = (self._extent(self.folder(symbol, timeframe, provider, each)) for each in ([hours] if hours else HOURS))
+        return next(filter(None, found), None)
 
-    def write(self, bars: Bars, origin: str = "") -> Written:
-        """Add bars to the home, under the provider that they name.
+    def write(self, bars: Bars, origin: str = "", *, hours: Hours = "all", refresh: bool = False, now: datetime | None = None) -> Written:
+        """Add bars to the home, under the provider that they name, as they were traded.
 
-        Bars that are there already stay; where values differ the new ones win, and `conflicts` counts them. Invalid, and
-        nothing written, when the bars that are there are of another origin, such as another exchange.
+        Bars that are there already stay. Where values differ, the new ones win only with `refresh` or while the bar is so young
+        that its provider may have mended it; both answers are kept in `revisions`. Invalid, and nothing written, when the bars
+        that are there are of another origin, such as another exchange.
         """
         if not len(bars):
             raise Invalid(f"{bars.symbol} {bars.timeframe}: there are no bars to write")
-        folder = self._folder(bars.symbol, bars.timeframe, bars.provider)
+        folder = self.folder(bars.symbol, bars.timeframe, bars.provider, hours)
         with folder.locked():
             folder.keep_to(origin)
-            merged: Merged = folder.merge(bars)
-            first, last, count = folder.extent()
-            self.catalog.put(_key(folder), Extent(first, last, count, folder.fingerprint()))
-        series = Series(folder.symbol, folder.timeframe, folder.provider, first, last, count, origin=origin)
-        return Written(merged.added, merged.unchanged, merged.conflicts, series)
+            merged = folder.merge(bars, refresh=refresh, now=now)
+            self.catalog.put(folder.key, merged.periods)
+            series = self._extent(folder)
+        assert series is not None
+        return Written(merged.added, merged.unchanged, merged.conflicts, merged.replaced, series)
 
-    def delete(self, symbol: str, timeframe: Timeframe, provider: str | None = None) -> Series:
+    def revisions(self, symbol: str, timeframe: Timeframe, provider: str, hours: Hours = "all") -> tuple[Revision, ...]:
+        """The bars for which a provider answered twice, and differently."""
+        return revisions.read(self.folder(symbol, timeframe, provider, hours).path)
+
+    def quarantine(self, symbol: str, timeframe: Timeframe, provider: str, rows: Iterable[BadRow], hours: Hours = "all") -> int:
+        """Keep rows that cannot be bars beside the series, with the reason of each; how many were not there yet."""
+        found, folder = tuple(rows), self.folder(symbol, timeframe, provider, hours)
+        if not found:
+            return 0
+        with folder.locked():
+            return quarantine.add(folder.path, found, datetime.now(UTC))
+
+    def quarantined(self, symbol: str, timeframe: Timeframe, provider: str, hours: Hours = "all") -> tuple[BadRow, ...]:
+        """The rows that could not be bars."""
+        return quarantine.read(self.folder(symbol, timeframe, provider, hours).path)
+
+    def delete(self, symbol: str, timeframe: Timeframe, provider: str | None = None, hours: Hours | None = None) -> Series:
         """Remove a series from the home, with what is noted of its loads; NoData if none was loaded, Invalid if it is not clear which."""
         symbol = canonical(symbol)
-        found = [s for s in self._home(symbol) if s.timeframe == timeframe and provider in (None, s.provider)]
-        if len(found) > 1:
+        found = [
+            s for s in self._home(symbol) if s.timeframe == timeframe and provider in (None, s.provider) and hours in (None, s.hours)
+        ]  # fmt: skip
+        if len({series.provider for series in found}) > 1:
             raise _which_provider(found)
+        if len(found) > 1:
+            raise Invalid(
+                f"{symbol} {timeframe} of {found[0].provider} is stored with {' and '.join(s.hours for s in found)} hours",
+                hint=f"say the hours of the one that is to go: --hours {found[0].hours}",
+            )
         if not found:
             raise NoData(
                 f"no bars of {symbol} {timeframe}{f' of provider {provider}' if provider else ''} were loaded",
                 hint="ktrdr data list names every series; those that come with the product cannot be deleted",
             )
-        folder = self._folder(symbol, timeframe, found[0].provider)
+        folder = self.folder(symbol, timeframe, found[0].provider, found[0].hours)
         with folder.locked():
-            self.catalog.forget(_key(folder))
+            self.catalog.forget(folder.key)
             folder.clear()
         return found[0]
 
-    def check_origin(self, symbol: str, timeframe: Timeframe, provider: str, origin: str) -> None:
+    def check_origin(self, symbol: str, timeframe: Timeframe, provider: str, origin: str, hours: Hours | None = None) -> None:
         """Invalid when a provider's stored bars are of another origin than those to come."""
-        folder = self._folder(symbol, timeframe, provider)
-        if folder.years() and folder.origin() != origin:
-            raise folder.of_another_origin(origin)
+        stored = self.stored(symbol, timeframe, provider, hours)
+        if stored and stored.origin != origin:
+            raise self.folder(symbol, timeframe, provider, stored.hours).of_another_origin(origin)
 
     def keep_actions(self, symbol: str, provider: str, actions: Iterable[Action]) -> None:
         """Add splits and dividends to those that are known; the newer figure of a day wins."""
-        known = {(action.day, action.kind): action for action in (*self.actions(symbol, provider), *actions)}
-        if known:
-            rows = [[action.day.isoformat(), action.kind, action.value] for action in sorted(known.values())]
-            atomic.write(self._actions_file(symbol, provider), json.dumps(rows, indent=0).encode())
+        action_files.keep(self.root / provider / canonical(symbol), actions)
 
     def actions(self, symbol: str, provider: str) -> tuple[Action, ...]:
         """The splits and dividends that a provider told of, oldest first."""
-        file = self._actions_file(symbol, provider)
-        rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-        return tuple(Action(date.fromisoformat(day), kind, value) for day, kind, value in rows)
-
-    def _actions_file(self, symbol: str, provider: str) -> Path:
-        return self.root / provider / canonical(symbol) / "actions.json"
+        return action_files.read(self.root / provider / canonical(symbol))
 
     def begin_load(self, symbol: str, timeframe: Timeframe, provider: str, *, start: datetime, end: datetime, hours: Hours) -> int:
         """Note in the ledger of loads that a provider is being asked for [start, end); returns the load's number."""
-        return self.catalog.begin(_key(self._folder(symbol, timeframe, provider)), start, end, hours)
+        return self.catalog.begin(self.folder(symbol, timeframe, provider, hours).key, start, end)
 
     def end_load(self, number: int, outcome: Outcome) -> None:
         """Note what came of a load."""
@@ -192,61 +200,76 @@ class BarStore:
 
     def loads(self, symbol: str, timeframe: Timeframe, provider: str, limit: int = 100) -> list[Load]:
         """The ledger of loads of a series, newest first."""
-        return self.catalog.loads(_key(self._folder(symbol, timeframe, provider)), limit)
+        return self.catalog.loads(self.folder(symbol, timeframe, provider).key, limit)
 
-    def _folder(self, symbol: str, timeframe: Timeframe, provider: str) -> SeriesFolder:
+    def folder(self, symbol: str, timeframe: Timeframe, provider: str, hours: Hours = "all") -> SeriesFolder:
+        """Where the bars of a series are, or will be."""
         if not PROVIDER.fullmatch(provider):
             raise Invalid(f"{provider!r} cannot name a provider", hint="lower-case letters, digits and _")
         name = canonical(symbol)
-        return SeriesFolder(self.root / provider / name / timeframe.name, provider, name, timeframe)
+        return SeriesFolder(self.root / provider / name / timeframe.name / hours, provider, name, timeframe, hours)
 
     def _extent(self, folder: SeriesFolder) -> Series | None:
-        """What a folder holds: by the catalogue if that is up to date, else by the files."""
-        if not folder.years():
+        """What a folder holds: by the catalogue where that is up to date, else by the files."""
+        files = folder.files()
+        if not files:
             return None
-        noted = self.catalog.extent(_key(folder))
-        if noted and noted.fingerprint == folder.fingerprint():
-            first, last, count = noted.first, noted.last, noted.bars
-        else:
-            first, last, count = folder.extent()
-        return Series(folder.symbol, folder.timeframe, folder.provider, first, last, count, origin=folder.origin())
+        noted = self.catalog.periods(folder.key)
+        periods = [
+            known if (known := noted.get(file.name)) and known.stamp == stamp_of(file) else folder.period(file) for file in files
+        ]  # fmt: skip
+        bars = sum(period.bars for period in periods)
+        return Series(
+            folder.symbol, folder.timeframe, folder.provider, periods[0].first, periods[-1].last, bars, origin=folder.origin(),
+            hours=folder.hours,
+        )  # fmt: skip
 
     def _home(self, symbol: str = "*") -> Iterator[Series]:
         for path in sorted(self.root.glob(f"*/{symbol}/*")):
             timeframe, name, provider = path.name, path.parent.name, path.parent.parent.name
             if timeframe in SECONDS and SYMBOL.fullmatch(name) and PROVIDER.fullmatch(provider):
-                found = self._extent(SeriesFolder(path, provider, name, Timeframe(timeframe)))
-                if found:
-                    yield found
+                layout.require_present(path)
+                for hours in HOURS:
+                    if found := self._extent(self.folder(name, Timeframe(timeframe), provider, hours)):
+                        yield found
 
-    def _source(self, symbol: str, timeframe: Timeframe, provider: str | None) -> Series:
+    def _source(self, symbol: str, timeframe: Timeframe, provider: str | None, hours: Hours | None) -> Series:
         """The stored series to read: of this timeframe, or of the largest smaller one that divides it."""
         everything = [*self._home(symbol), *(s for s in bundled_series() if s.symbol == symbol)]
         for bundled in (False, True):
             usable: dict[Timeframe, list[Series]] = defaultdict(list)
             for each in everything:
                 fits = each.timeframe == timeframe or divides(each.timeframe, timeframe)
-                if each.bundled == bundled and fits and provider in (None, each.provider):
+                if each.bundled == bundled and fits and provider in (None, each.provider) and hours in (None, each.hours):
                     usable[each.timeframe].append(each)
             if usable:
                 best = usable[max(usable, key=lambda t: t.seconds)]
-                if len(best) > 1:
+                if len({series.provider for series in best}) > 1:
                     raise _which_provider(best)
-                return best[0]
+                return min(best, key=lambda series: HOURS.index(series.hours))
         raise self._unknown(symbol, timeframe, provider, everything)
 
-    def _bars(self, source: Series, timeframe: Timeframe, start: datetime | None, end: datetime | None) -> Bars:
+    def _bars(self, source: Series, timeframe: Timeframe, start: datetime | None, end: datetime | None, adjust: Adjust) -> Bars:
         made = source.timeframe != timeframe
         # Whether a larger bar at the edge is whole can only be told from the whole series.
         reach = (None, None) if made else (start, end)
-        if source.bundled:
-            bars = _read_bundled(source).between(*reach)
-        else:
-            bars = self._folder(source.symbol, source.timeframe, source.provider).read(*reach)
+        bars = self._adjusted(source, self._stored_bars(source, *reach), adjust)
         if not made:
             return bars
         larger = resample(bars, timeframe).between(start, end)
-        return dataclasses.replace(larger, provider=f"{source.provider} (from {source.timeframe})")
+        return dataclasses.replace(larger, provider=f"{source.provider} (from {source.timeframe})", adjustment=bars.adjustment)
+
+    def _stored_bars(self, source: Series, start: datetime | None, end: datetime | None) -> Bars:
+        if source.bundled:
+            return read_bundled(source).between(start, end)
+        return self.folder(source.symbol, source.timeframe, source.provider, source.hours).read(start, end)
+
+    def _adjusted(self, source: Series, bars: Bars, how: Adjust) -> Bars:
+        known = () if how == "raw" else self.actions(source.symbol, source.provider)
+        if not known:
+            return bars
+        paid = how == "all" and any(action.kind == "dividend" for action in known)
+        return adjusted(bars, known, how, self._stored_bars(source, None, None) if paid else None)
 
     def _nothing_there(self, source: Series, timeframe: Timeframe, start: datetime | None, end: datetime | None) -> NoData:
         asked = f", asked for {_day(start)} .. {_day(end)}" if start or end else ", too few to make one larger bar"
@@ -294,36 +317,13 @@ def load_command(symbol: str, timeframe: Timeframe, start: datetime | None = Non
     return f"load them: ktrdr data load {symbol} --timeframe {timeframe} --provider files --file PATH{dates}"
 
 
-def bundled_series() -> tuple[Series, ...]:
-    """The series that come with the product."""
-    listed = json.loads((BUNDLED / "index.json").read_text(encoding="utf-8"))
-    return tuple(
-        Series(
-            each["symbol"], Timeframe(each["timeframe"]), BUNDLED_PROVIDER,
-            datetime.fromisoformat(each["first"]), datetime.fromisoformat(each["last"]), each["bars"], bundled=True,
-        )
-        for each in listed
-    )  # fmt: skip
-
-
-def _read_bundled(series: Series) -> Bars:
-    import polars as pl
-
-    frame = pl.read_parquet(BUNDLED / f"{series.symbol}_{series.timeframe}.parquet")
-    return bars_of(frame, series.symbol, series.timeframe, series.provider)
-
-
 def _which_provider(several: list[Series]) -> Invalid:
-    names = [series.provider for series in several]
+    names = list(dict.fromkeys(series.provider for series in several))
     return Invalid(
         f"{several[0].symbol} {several[0].timeframe} is stored from {len(names)} providers: {', '.join(names)}",
         hint=f"name one, such as provider: {names[0]}",
         details={"providers": names},
     )
-
-
-def _key(folder: SeriesFolder) -> Key:
-    return Key(folder.provider, folder.symbol, folder.timeframe)
 
 
 def _day(moment: datetime | None) -> str:

@@ -1,8 +1,8 @@
-"""The catalogue of the stored bars: what each series holds, and every load with what came of it."""
+"""The catalogue of the stored bars: what each file of a series holds, and every load with what came of it."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,19 +16,22 @@ LoadState = Literal["asked", "answered", "empty", "failed"]
 Hours = Literal["all", "regular", "extended"]
 """Which hours of the day were kept."""
 
-SCHEMA = """
-CREATE TABLE series (
-    provider TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
-    first TEXT NOT NULL, last TEXT NOT NULL, bars INTEGER NOT NULL, fingerprint TEXT NOT NULL,
-    PRIMARY KEY (provider, symbol, timeframe)
+VERSION = 2
+SCHEMA = f"""
+CREATE TABLE periods (
+    provider TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL, hours TEXT NOT NULL, file TEXT NOT NULL,
+    first TEXT NOT NULL, last TEXT NOT NULL, bars INTEGER NOT NULL, stamp TEXT NOT NULL,
+    PRIMARY KEY (provider, symbol, timeframe, hours, file)
 ) WITHOUT ROWID;
 CREATE TABLE loads (
     number INTEGER PRIMARY KEY, provider TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
     start TEXT NOT NULL, "end" TEXT NOT NULL, hours TEXT NOT NULL, state TEXT NOT NULL,
     bars INTEGER NOT NULL DEFAULT 0, added INTEGER NOT NULL DEFAULT 0, conflicts INTEGER NOT NULL DEFAULT 0,
-    message TEXT, asked_at TEXT NOT NULL, ended_at TEXT
+    message TEXT, asked_at TEXT NOT NULL, ended_at TEXT,
+    replaced INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX loads_of_a_series ON loads (symbol, timeframe, provider);
+PRAGMA user_version = {VERSION};
 """
 
 
@@ -39,22 +42,23 @@ class Key:
     provider: str
     symbol: str
     timeframe: Timeframe
+    hours: Hours = "all"
 
     @property
-    def columns(self) -> tuple[str, str, str]:
+    def columns(self) -> tuple[str, str, str, str]:
         """The key as the catalogue writes it."""
-        return self.provider, self.symbol, self.timeframe.name
+        return self.provider, self.symbol, self.timeframe.name, self.hours
 
 
 @dataclass(frozen=True)
-class Extent:
-    """What a series holds, as long as its files have this fingerprint."""
+class Period:
+    """What one file of a series holds, as long as the file has this stamp."""
 
     first: datetime
     last: datetime
     """Start of the last bar."""
     bars: int
-    fingerprint: str
+    stamp: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,12 @@ class Outcome:
     """How many the provider gave."""
     added: int = 0
     conflicts: int = 0
+    """How many were stored with other values."""
     message: str | None = None
+    replaced: int = 0
+    """Of the conflicts, those of which the new values were kept."""
+    quarantined: int = 0
+    """Rows that could not be bars, and were not on record."""
 
 
 @dataclass(frozen=True)
@@ -87,28 +96,39 @@ class Catalog:
     """`catalog.sqlite` of one bar store."""
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, "the catalogue of bars", SCHEMA, "see that the folder can be written and has room")
+        self._database = Database(path, "the catalogue of bars", SCHEMA, "see that the folder can be written and has room", VERSION)
 
-    def extent(self, key: Key) -> Extent | None:
-        """What was last written of a series."""
-        rows = self._rows("SELECT first, last, bars, fingerprint FROM series WHERE (provider, symbol, timeframe) = (?, ?, ?)", *key.columns)
-        return Extent(_moment(rows[0][0]), _moment(rows[0][1]), rows[0][2], rows[0][3]) if rows else None
+    def periods(self, key: Key) -> dict[str, Period]:
+        """What the files of a series held when they were written, by name."""
+        rows = self._rows(
+            "SELECT file, first, last, bars, stamp FROM periods WHERE (provider, symbol, timeframe, hours) = (?, ?, ?, ?)", *key.columns
+        )
+        return {file: Period(_moment(first), _moment(last), bars, stamp) for file, first, last, bars, stamp in rows}
 
-    def put(self, key: Key, extent: Extent) -> None:
-        """Note what a series holds now."""
+    def put(self, key: Key, periods: Mapping[str, Period]) -> None:
+        """Note what files of a series hold now."""
+        if not periods:
+            return
         with self._database.write() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*key.columns, _text(extent.first), _text(extent.last), extent.bars, extent.fingerprint),
+            connection.executemany(
+                "INSERT OR REPLACE INTO periods VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(*key.columns, file, _text(p.first), _text(p.last), p.bars, p.stamp) for file, p in periods.items()],
             )
 
-    def begin(self, key: Key, start: datetime, end: datetime, hours: Hours) -> int:
+    def forget(self, key: Key) -> None:
+        """Strike a series of one kind of hours, and its loads."""
+        with self._database.write() as connection:
+            for table in ("periods", "loads"):
+                statement = f"DELETE FROM {table} WHERE (provider, symbol, timeframe, hours) = (?, ?, ?, ?)"  # noqa: S608
+                connection.execute(statement, key.columns)
+
+    def begin(self, key: Key, start: datetime, end: datetime) -> int:
         """Note that a provider is being asked; returns the number of the load."""
         with self._database.write() as connection:
             number: int = connection.execute(
-                'INSERT INTO loads (provider, symbol, timeframe, start, "end", hours, state, asked_at) '
+                'INSERT INTO loads (provider, symbol, timeframe, hours, start, "end", state, asked_at) '
                 "VALUES (?, ?, ?, ?, ?, ?, 'asked', ?) RETURNING number",
-                (*key.columns, _text(start), _text(end), hours, _text(datetime.now(UTC))),
+                (*key.columns, _text(start), _text(end), _text(datetime.now(UTC))),
             ).fetchone()[0]
         return number
 
@@ -116,27 +136,25 @@ class Catalog:
         """Note what came of a load."""
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE loads SET state = ?, bars = ?, added = ?, conflicts = ?, message = ?, ended_at = ? WHERE number = ?",
-                (*dataclasses.astuple(outcome), _text(datetime.now(UTC)), number),
-            )
+                "UPDATE loads SET state = ?, bars = ?, added = ?, conflicts = ?, message = ?, replaced = ?, quarantined = ?, ended_at = ? "
+                "WHERE number = ?",
+                (
+                    outcome.state, outcome.bars, outcome.added, outcome.conflicts, outcome.message, outcome.replaced, outcome.quarantined,
+                    _text(datetime.now(UTC)), number,
+                ),
+            )  # fmt: skip
 
     def loads(self, key: Key, limit: int) -> list[Load]:
-        """The loads of a series, newest first."""
+        """The loads of a series with whatever hours, newest first."""
         rows = self._rows(
-            'SELECT number, start, "end", hours, asked_at, ended_at, state, bars, added, conflicts, message FROM loads '
-            "WHERE (provider, symbol, timeframe) = (?, ?, ?) ORDER BY number DESC LIMIT ?",
-            *key.columns, limit,
+            'SELECT number, start, "end", hours, asked_at, ended_at, state, bars, added, conflicts, message, replaced, quarantined '
+            "FROM loads WHERE (provider, symbol, timeframe) = (?, ?, ?) ORDER BY number DESC LIMIT ?",
+            *key.columns[:3], limit,
         )  # fmt: skip
         return [
             Load(number, _moment(start), _moment(end), hours, _moment(asked), _moment(ended) if ended else None, Outcome(*outcome))
             for number, start, end, hours, asked, ended, *outcome in rows
         ]
-
-    def forget(self, key: Key) -> None:
-        """Strike a series and its loads."""
-        with self._database.write() as connection:
-            for table in ("series", "loads"):
-                connection.execute(f"DELETE FROM {table} WHERE (provider, symbol, timeframe) = (?, ?, ?)", key.columns)  # noqa: S608
 
     def _rows(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
         if not self._database.path.exists():

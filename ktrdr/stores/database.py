@@ -8,11 +8,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ktrdr.errors import Unavailable
+from ktrdr.errors import Invalid, Unavailable
 from ktrdr.stores import atomic
 
 BUSY_SECONDS = 5.0
 """How long a writer waits for another one."""
+MOVE = "bring it into the present layout, once: python -m ktrdr.stores.layout"
+"""What to do with bars that an older version stored."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Database:
     """The statements that make its tables."""
     hint: str
     """What to do when the file cannot be used."""
+    version: int = 0
+    """`user_version` of the file; 0 where there has been one schema only."""
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -46,9 +50,15 @@ class Database:
             if not self.path.exists():
                 self._make()
             with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+                self._check_version(connection)
                 yield connection
         except (OSError, sqlite3.Error) as broken:
             raise Unavailable(f"{self.noun} at {self.path} cannot be used: {broken}", hint=self.hint) from broken
+
+    def _check_version(self, connection: sqlite3.Connection) -> None:
+        found = connection.execute("PRAGMA user_version").fetchone()[0] if self.version else 0
+        if found != self.version:
+            raise Invalid(f"{self.noun} at {self.path} is of version {found}, this ktrdr has version {self.version}", hint=MOVE)
 
     def _make(self) -> None:
         # Made aside and then given its name: two processes that turn one empty file to WAL would lock each other out.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from array import array
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from ktrdr.errors import Conflict
+from ktrdr.evaluation.trials import Curve, TrialCount, effective_count
 from ktrdr.stores.database import Database
 
 GENESIS = "0" * 64
@@ -31,6 +34,9 @@ CREATE TRIGGER no_replace BEFORE INSERT ON trials
 WHEN EXISTS (SELECT 1 FROM trials WHERE number = NEW.number OR key = NEW.key OR prev_hash = NEW.prev_hash)
 BEGIN SELECT RAISE(ABORT, 'the trial ledger only grows'); END;
 """
+CURVES = "CREATE TABLE IF NOT EXISTS curves (number INTEGER PRIMARY KEY, first INTEGER NOT NULL, returns BLOB NOT NULL)"
+"""What trials earned week by week; it says which are alike, and decides nothing."""
+OVERLAPS = 'symbol = ? AND "end" > ? AND start < ?'
 Row = tuple[Any, ...]
 
 
@@ -48,7 +54,7 @@ class Trial(BaseModel):
     kind: Literal["search", "training", "backtest"]
     operation_id: str
     campaign: str | None = None
-    """A label; it does not change what counts."""
+    """A label, such as the research it belongs to; it does not change what counts."""
     content_hash: str
     """Of the strategy."""
     score: float | None
@@ -86,7 +92,23 @@ class Chain(BaseModel):
     """The first trial, from 1, that is not as it was written."""
 
 
+class Campaign(BaseModel):
+    """Trials of one label on a symbol."""
+
+    model_config = ConfigDict(frozen=True)
+
+    campaign: str | None
+    """The research they belong to; None for what was started by hand."""
+    trials: int
+    strategies: int
+    """Different ones among them."""
+    first: AwareDatetime
+    """When the first was recorded."""
+    last: AwareDatetime
+
+
 RecordedTrials = list[Recorded]
+Campaigns = list[Campaign]
 
 
 class TrialLedger:
@@ -95,12 +117,17 @@ class TrialLedger:
     def __init__(self, path: Path) -> None:
         self._database = Database(path, "the trial ledger", SCHEMA, "set KTRDR_LEDGER to a file in a folder that can be written")
 
-    def append(self, trial: Trial) -> Recorded:
+    def append(self, trial: Trial, curve: Curve | None = None) -> Recorded:
         """Record a trial once; the same key with other content is a Conflict."""
         with self._database.write() as connection:
             row = connection.execute("SELECT * FROM trials WHERE key = ?", (trial.key,)).fetchone()
             if row is None:
-                return _insert(connection, trial)
+                recorded = _insert(connection, trial)
+                if curve is not None:
+                    connection.execute(CURVES)
+                    kept = (recorded.number, curve.first, array("f", curve.returns).tobytes())
+                    connection.execute("INSERT INTO curves VALUES (?, ?, ?)", kept)
+                return recorded
         there = _recorded(row)
         if _content(there) != _content(trial):
             raise Conflict(f"the trial ledger holds another trial with the key {trial.key!r}", details={"key": trial.key})
@@ -109,11 +136,47 @@ class TrialLedger:
     def count(self, symbol: str, start: datetime | None = None, end: datetime | None = None) -> int:
         """How many trials were scored on a symbol, on dates that overlap [start, end)."""
         with self._database.read() as connection:
-            found: int = connection.execute(
-                'SELECT COUNT(*) FROM trials WHERE symbol = ? AND "end" > ? AND start < ?',
-                (symbol.upper(), _text(start) if start else "", _text(end) if end else "~"),
-            ).fetchone()[0]
+            found: int = connection.execute(f"SELECT COUNT(*) FROM trials WHERE {OVERLAPS}", _span(symbol, start, end)).fetchone()[0]  # noqa: S608
         return found
+
+    def knows(self, operation_id: str) -> bool:
+        """Whether an operation has left a trial."""
+        with self._database.read() as connection:
+            return connection.execute("SELECT 1 FROM trials WHERE operation_id = ?", (operation_id,)).fetchone() is not None
+
+    def tally(self, symbol: str, start: datetime | None = None, end: datetime | None = None) -> TrialCount:
+        """How many trials `count` counts, how many independent ones they amount to, and whether the ledger can be believed."""
+        span = _span(symbol, start, end)
+        with self._database.read() as connection:
+            rows = connection.execute(f"SELECT number, kind, content_hash FROM trials WHERE {OVERLAPS} ORDER BY number", span).fetchall()  # noqa: S608
+            drawn = {}
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'curves'").fetchone():
+                joined = f"SELECT * FROM curves WHERE number IN (SELECT number FROM trials WHERE {OVERLAPS})"  # noqa: S608
+                drawn = {
+                    number: Curve(first=first, returns=tuple(array("f", blob))) for number, first, blob in connection.execute(joined, span)
+                }
+        known = {strategy for number, _, strategy in rows if number in drawn}
+        others = {strategy for _, _, strategy in rows} - known
+        return TrialCount(
+            symbol=symbol.upper(), n=len(rows), effective_n=effective_count([drawn[number] for number in sorted(drawn)], len(others)),
+            kinds=dict(Counter(kind for _, kind, _ in rows)), broken_at=self.verify().broken_at,
+        )  # fmt: skip
+
+    def campaigns(self, symbol: str) -> Campaigns:
+        """The trials of a symbol by their label, the newest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT campaign, COUNT(*), COUNT(DISTINCT content_hash), MIN(recorded_at), MAX(recorded_at) FROM trials "
+                "WHERE symbol = ? GROUP BY campaign ORDER BY MAX(number) DESC",
+                (symbol.upper(),),
+            ).fetchall()
+        return [Campaign(**dict(zip(Campaign.model_fields, row, strict=True))) for row in rows]
+
+    def spans(self) -> dict[str, tuple[datetime, datetime]]:
+        """Every symbol with trials, and from when to when their dates reach."""
+        with self._database.read() as connection:
+            rows = connection.execute('SELECT symbol, MIN(start), MAX("end") FROM trials GROUP BY symbol ORDER BY symbol').fetchall()
+        return {symbol: (datetime.fromisoformat(start), datetime.fromisoformat(end)) for symbol, start, end in rows}
 
     def list(self, limit: int = 100, symbol: str | None = None) -> RecordedTrials:
         """The newest trials first, of one symbol if it is named."""
@@ -134,6 +197,10 @@ class TrialLedger:
                 return Chain(trials=len(rows), intact=False, broken_at=place)
             before = digest
         return Chain(trials=len(rows), intact=True)
+
+
+def _span(symbol: str, start: datetime | None, end: datetime | None) -> Row:
+    return symbol.upper(), _text(start) if start else "", _text(end) if end else "~"
 
 
 def _insert(connection: sqlite3.Connection, trial: Trial) -> Recorded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,27 +33,35 @@ class Decided:
 
 
 def decide(scores: Floats, strategy: Strategy, time: Times) -> Decided:
-    """Positions from scores: (n, 3) probabilities of buy, hold and sell, or (n, 1) forecast returns.
+    """Positions from scores: probabilities of the classes of the label, (n, 3) of buy, hold and sell, or (n, 1) forecast returns.
 
     A row with a NaN holds. Buy opens a long position or closes a short one, sell closes a long one or opens a short one
     where the strategy allows that; nothing turns from one side to the other at once. Filters in order: confidence,
     hours since the last change of position, a signal for the side already held.
     """
     rules = strategy.decisions
-    width = 3 if strategy.task == "classification" else 1
+    width = len(strategy.classes) or 1
     if scores.shape != (len(time), width):
         raise Invalid(f"{strategy.task} decisions need scores of shape ({len(time)}, {width}), got {scores.shape}")
-    raw, confidence = _classes(scores, rules) if width == 3 else _forecasts(scores[:, 0], rules)
+    raw, confidence = signals_of(scores, rules, strategy.label.signals)
     targets, signals = _walk(raw, time.astype("datetime64[us]"), rules)
     return Decided(targets, confidence, signals)
 
 
-def _classes(scores: Floats, rules: Decisions) -> tuple[Classes, Floats]:
+def signals_of(scores: Floats, rules: Decisions, meaning: Sequence[int] = (BUY, HOLD, SELL)) -> tuple[Classes, Floats]:
+    """What each score says by itself, before the filters: 0 buy, 1 hold, 2 sell, and the confidence.
+
+    `meaning` are the signals of the classes; a single column is a forecast return.
+    """
+    return _forecasts(scores[:, 0], rules) if scores.shape[1] == 1 else _classes(scores, rules, np.array(meaning, dtype=np.int8))
+
+
+def _classes(scores: Floats, rules: Decisions, signals: Classes) -> tuple[Classes, Floats]:
     known: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(scores), axis=1)
     filled = np.where(known[:, None], scores, 0.0)
     confidence = np.where(known, filled.max(axis=1, initial=0.0), np.nan)
     sure = known & (np.nan_to_num(confidence) >= rules.confidence_threshold)
-    return np.where(sure, filled.argmax(axis=1), HOLD).astype(np.int8), confidence
+    return np.where(sure, signals[filled.argmax(axis=1)], HOLD).astype(np.int8), confidence
 
 
 def _forecasts(returns: Floats, rules: Decisions) -> tuple[Classes, Floats]:

@@ -95,9 +95,9 @@ def compute_features(strategy: Strategy, bars: Mapping[Timeframe, Bars], scaling
         fuzzy_set = strategy.fuzzy_sets[entry.fuzzy_set] if entry.fuzzy_set else None
         reference = fuzzy_set.indicator if fuzzy_set else entry.raw_indicator or ""
         for timeframe in strategy.timeframes_of(entry):
-            own = _bars_of(bars, timeframe)
+            own = _bars_of(bars, strategy.read_by(reference.partition(".")[0], timeframe))
             if (timeframe, reference) not in columns:
-                columns |= {(timeframe, name): column for name, column in _indicator(strategy, reference, own).items()}
+                columns |= {(timeframe, name): column for name, column in columns_of(strategy, reference, own).items()}
             values = columns[timeframe, reference]
             block = fuzzify(fuzzy_set, values) if fuzzy_set else values[:, None]
             blocks.append(_known_at_close(block, own, base))
@@ -163,7 +163,7 @@ def _bars_of(bars: Mapping[Timeframe, Bars], timeframe: Timeframe) -> Bars:
     return bars[timeframe]
 
 
-def _indicator(strategy: Strategy, reference: str, bars: Bars) -> dict[str, Floats]:
+def columns_of(strategy: Strategy, reference: str, bars: Bars) -> dict[str, Floats]:
     """The columns of an indicator by reference: `id` is the first output, `id.output` any."""
     base = reference.partition(".")[0]
     indicator = strategy.indicators[base].build()

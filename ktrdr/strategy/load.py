@@ -12,11 +12,15 @@ from pydantic import BaseModel, ValidationError
 from ktrdr.errors import InvalidStrategy, NotFound, Problem
 from ktrdr.fuzzy.sets import FuzzySet
 from ktrdr.market.timeframe import Timeframe
+from ktrdr.sample import FOLDER
+from ktrdr.settings import Settings
 from ktrdr.strategy import rules
+from ktrdr.strategy.context import ContextSeries
 from ktrdr.strategy.document import Document, read_document
 from ktrdr.strategy.mistakes import WHOLE, explain
-from ktrdr.strategy.sections import Decisions, IndicatorSpec, NNInput, Timeframes, Training
+from ktrdr.strategy.sections import Decisions, IndicatorSpec, NNInput, Training
 from ktrdr.strategy.spec import Strategy
+from ktrdr.strategy.training_data import Timeframes
 from ktrdr.strategy.written import Written, written_out
 
 M = TypeVar("M", bound=BaseModel)
@@ -53,8 +57,11 @@ def load_strategy(text: str, source: str) -> Loaded:
 def load_and_validate_strategy(
     file: str | Path, symbol_override: str | Sequence[str] | None = None, timeframe_override: str | Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], tuple[Timeframe, ...], Strategy]:
-    """The symbols, the timeframes and the checked strategy of a file, with one or both overridden."""
-    path = Path(file)
+    """The symbols, the timeframes and the checked strategy of a file, with one or both overridden.
+
+    A name means `strategies/<name>.yaml` of the present folder, else of the home, else the one that comes with the product.
+    """
+    path = _path_of(file)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -63,6 +70,14 @@ def load_and_validate_strategy(
         raise InvalidStrategy(str(path), [Problem(WHOLE, f"cannot be read: {error}")]) from None
     strategy = load_strategy(text, str(path)).strategy.with_overrides(_listed(symbol_override), _listed(timeframe_override))
     return strategy.symbols, strategy.timeframes, strategy
+
+
+def _path_of(file: str | Path) -> Path:
+    path = Path(file)
+    if isinstance(file, Path) or path.suffix in (".yaml", ".yml") or len(path.parts) != 1:
+        return path
+    places = (Path("strategies"), Settings().folder("strategies"), FOLDER / "strategies")
+    return next((place / f"{file}.yaml" for place in places if (place / f"{file}.yaml").is_file()), path)
 
 
 def _listed(given: str | Sequence[str] | None) -> Sequence[str] | None:
@@ -88,6 +103,9 @@ def _salvaged(document: Mapping[str, Any]) -> rules.Parts:
         timeframes=timeframes.names if timeframes else None,
         decisions=_valid(Decisions, document.get("decisions")),
         training=_valid(Training, document.get("training")),
+        context=[_valid(ContextSeries, entry) for entry in _sequence(document.get("context_data"))],
+        base=timeframes.base if timeframes else None,
+        network=model.get("type") if isinstance(model := document.get("model"), dict) else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ktrdr.errors import Problem
+from ktrdr.strategy.retired import REFUSED
 
 INVISIBLE = {"memberships"}
 """Names of the models that the document does not write."""
@@ -87,7 +89,7 @@ def shown(value: object) -> str | None:
     """A value as the document has it, shortened; None for a whole section."""
     if value is None or isinstance(value, dict):
         return None
-    text = str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
@@ -96,13 +98,17 @@ def _problem(detail: ErrorDetails, place: str, model: type[BaseModel]) -> Proble
     value = None if kind == "missing" else shown(detail["input"])
     if kind == "extra_forbidden":
         key, known = str(loc[-1]), _fields_at(model, loc[:-1])
+        if why := REFUSED.get(re.sub(r"\[\d+]", "[]", place)):
+            return Problem(place, f"there is no key {key!r} here: {why}", value=value)
         return Problem(place, f"there is no key {key!r} here; known: {', '.join(known)}", value=value, nearest=nearest(key, known))
     if kind == "literal_error":
         known = [str(x) for x in _literals(_annotation_at(model, loc))]
         return Problem(place, f"{value!r} is not one of {', '.join(known)}", value=value, nearest=nearest(value, known))
     if kind in BOUNDS:
         bound = BOUNDS[kind]
-        return Problem(place, f"{value} must be {BOUND_WORDS[bound]} {context[bound]}", value=value)
+        limit = int(context[bound]) if context[bound] == int(context[bound]) else context[bound]
+        whole = not isinstance(context[bound], float)
+        return Problem(place, f"{value} must be {BOUND_WORDS[bound]} {limit}", value=value, nearest=_within(bound, limit, whole=whole))
     if kind == "too_short":
         return Problem(place, f"must have at least {context['min_length']}, has {context['actual_length']}", value=value)
     if kind == "too_long":
@@ -112,8 +118,24 @@ def _problem(detail: ErrorDetails, place: str, model: type[BaseModel]) -> Proble
     if kind == "value_error":
         return Problem(place, str(context["error"]), value=value)
     if kind in WRONG_TYPE:
-        return Problem(place, WRONG_TYPE[kind] + (f", is {value!r}" if value is not None else ""), value=value)
+        said = WRONG_TYPE[kind] + (f", is {value!r}" if value is not None else "")
+        return Problem(place, said, value=value, nearest=_as_type(kind, value))
     return Problem(place, detail["msg"], value=value, nearest=context.get("nearest"))
+
+
+def _within(bound: str, limit: float, *, whole: bool) -> str | None:
+    """The value nearest to one outside of a bound; a bound that is not reached has none, unless only whole numbers count."""
+    if bound in ("ge", "le"):
+        return str(limit)
+    return str(limit + (1 if bound == "gt" else -1)) if whole else None
+
+
+def _as_type(kind: str, value: str | None) -> str | None:
+    """What was perhaps meant by a value of a wrong type: 14 by "14" or 14.0, true by "yes"."""
+    if kind == "bool_type":
+        return {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}.get(str(value).lower())
+    number = re.fullmatch(r"([+-]?\d+)(\.0*)?", value or "") if kind in ("int_type", "int_from_float") else None
+    return str(int(number[1])) if number else None
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:

@@ -9,6 +9,9 @@ from itertools import chain, islice
 
 from ktrdr.errors import MOST_LISTED, Problem
 from ktrdr.fuzzy.sets import FuzzySet
+from ktrdr.labels.base import DEFAULT
+from ktrdr.strategy import context
+from ktrdr.strategy.context import ContextSeries
 from ktrdr.strategy.mistakes import nearest
 from ktrdr.strategy.sections import Decisions, IndicatorSpec, NNInput, Part, Training
 
@@ -27,6 +30,11 @@ class Parts:
     timeframes: tuple[str, ...] | None
     decisions: Decisions | None
     training: Training | None
+    context: Sequence[ContextSeries | None] = ()
+    base: str | None = None
+    """The timeframe that decides."""
+    network: str | None = None
+    """The kind of network, where it is known."""
 
 
 def input_ids(entry: NNInput, timeframes: tuple[str, ...], fuzzy_sets: Mapping[str, FuzzySet | None]) -> Iterator[str]:
@@ -42,12 +50,14 @@ def input_ids(entry: NNInput, timeframes: tuple[str, ...], fuzzy_sets: Mapping[s
 
 def mistakes(parts: Parts) -> list[Problem]:
     """What cannot be run as written, as far as it is listed."""
-    return list(islice(chain(_sets(parts), _inputs(parts), _duplicates(parts), _task(parts)), MOST_LISTED))
+    found = chain(_sets(parts), _inputs(parts), _duplicates(parts), _task(parts), _outside(parts))
+    return list(islice(found, MOST_LISTED))
 
 
 def doubts(parts: Parts) -> list[Problem]:
     """What runs, but is perhaps not meant."""
-    return [*_unused(parts), *_cautions(parts), *_gaps(parts), *_without_effect(parts)]
+    unread = context.doubts(parts.context, parts.indicators)
+    return [*_unused(parts), *_cautions(parts), *_gaps(parts), *_without_effect(parts), *unread]
 
 
 def _sets(parts: Parts) -> Iterator[Problem]:
@@ -65,6 +75,9 @@ def _inputs(parts: Parts) -> Iterator[Problem]:
             yield _unknown(f"{place}.fuzzy_set", "fuzzy set", wanted, parts.fuzzy_sets)
         if entry.raw_indicator is not None:
             yield from _reference(parts, entry.raw_indicator, f"{place}.raw_indicator")
+            if parts.network == "tsk":
+                said = "is a number without words, and rules ask for words; give it a fuzzy set such as `partition: {count: 3}`"
+                yield Problem(f"{place}.raw_indicator", said, value=entry.raw_indicator)
         if entry.timeframes != "all" and parts.timeframes:
             for timeframe in entry.timeframes:
                 if timeframe not in parts.timeframes:
@@ -101,7 +114,8 @@ def _duplicates(parts: Parts) -> Iterator[Problem]:
             ids = Counter(input_ids(entry, parts.timeframes, parts.fuzzy_sets))
             twice = [name for name, times in ids.items() if times > 1 or seen[name]]
             if twice:
-                yield Problem(f"nn_inputs[{i}]", f"gives features that are there already: {', '.join(twice)}")
+                listed = ", ".join(twice)
+                yield Problem(f"nn_inputs[{i}]", f"gives features that are there already: {listed}", value=listed)
             seen += ids
 
 
@@ -115,12 +129,26 @@ def _task(parts: Parts) -> Iterator[Problem]:
     if training and task:
         label = training.labels.build()
         if label.task != task:
-            other = "forward_return" if task == "regression" else "zigzag or triple_barrier"
+            other = "forward_return" if task == "regression" else "zigzag, triple_barrier, regime or context"
             said = f"{training.labels.source} labels are for {label.task}, and decisions.output_format is {task}; use {other}"
-            yield Problem("training.labels.source", said, value=training.labels.source)
+            near = "forward_return" if task == "regression" else DEFAULT
+            yield Problem("training.labels.source", said, value=training.labels.source, nearest=near)
         if training.loss not in LOSSES[task]:
             said = f"{training.loss} is not a loss for {task}; use {' or '.join(LOSSES[task])}"
-            yield Problem("training.loss", said, value=training.loss)
+            yield Problem("training.loss", said, value=training.loss, nearest=LOSSES[task][0])
+
+
+def _outside(parts: Parts) -> Iterator[Problem]:
+    """What is read of outside series."""
+    yield from context.mistakes(parts.context, parts.indicators)
+    for i, entry in enumerate(parts.nn_inputs):
+        if entry is None or not parts.timeframes or not parts.base:
+            continue
+        fuzzy_set = parts.fuzzy_sets.get(entry.fuzzy_set or "")
+        reference = fuzzy_set.indicator if fuzzy_set else entry.raw_indicator or ""
+        spec = parts.indicators.get(reference.partition(".")[0])
+        if spec and spec.data_source:
+            yield from context.misplaced(f"nn_inputs[{i}]", entry, parts.timeframes, parts.base, spec.data_source)
 
 
 def _unused(parts: Parts) -> Iterator[Problem]:

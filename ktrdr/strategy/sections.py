@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -24,7 +23,7 @@ from pydantic import (
 
 from ktrdr.errors import Invalid, NotFound
 from ktrdr.indicators.base import INDICATORS, Indicator
-from ktrdr.labels.base import LABELS, Label
+from ktrdr.labels.base import DEFAULT, LABELS, Label
 from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.registry import Registry
 from ktrdr.strategy.mistakes import explain, nearest, several, unknown
@@ -68,98 +67,6 @@ Date = Annotated[str, AfterValidator(_is_moment)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-# --- the data a strategy is trained on
-
-
-class Symbols(Part):
-    """Which symbols: one, or a list."""
-
-    mode: Literal["single", "multi_symbol"]
-    symbol: Symbol | None = None
-    list: Annotated[tuple[Symbol, ...], Field(strict=False, min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _says_what_its_mode_needs(self) -> Self:
-        _one_or_many(self.mode == "single", "symbol", self.symbol, self.list, least=1)
-        return self
-
-
-class Timeframes(Part):
-    """Which bar sizes: one, or a list of which the base drives decisions and labels."""
-
-    mode: Literal["single", "multi_timeframe"]
-    timeframe: TimeframeName | None = None
-    list: Annotated[tuple[TimeframeName, ...], Field(strict=False, min_length=1)] | None = None
-    base_timeframe: str | None = None
-    """The bar size that decides; the first listed where none is named."""
-
-    @model_validator(mode="after")
-    def _says_what_its_mode_needs(self) -> Self:
-        _one_or_many(self.mode == "single", "timeframe", self.timeframe, self.list, least=2)
-        if self.base_timeframe is not None and self.base_timeframe not in self.names:
-            listed = ", ".join(self.names)
-            raise ValueError(f"base_timeframe {self.base_timeframe!r} is not one of the timeframes used: {listed}")
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The bar sizes in the order written."""
-        return self.list or (self.timeframe or "",)
-
-
-def _one_or_many(single: bool, key: str, one: str | None, many: tuple[str, ...] | None, least: int) -> None:
-    if single and (one is None or many is not None):
-        raise ValueError(f"mode single takes `{key}` and no `list`")
-    if single:
-        return
-    if many is None or one is not None:
-        raise ValueError(f"mode multi_{key} takes `list` and no `{key}`")
-    if len(many) < least:
-        raise ValueError(f"mode multi_{key} needs at least {least} {key}s, has {len(many)}; use mode single")
-    twice = sorted(name for name, times in Counter(many).items() if times > 1)
-    if twice:
-        raise ValueError(f"{', '.join(twice)} is listed more than once")
-
-
-class TrainingData(Part):
-    """What the strategy learns from."""
-
-    symbols: Symbols
-    timeframes: Timeframes
-    history_required: int = Field(200, ge=50)
-    """Bars of the base timeframe that training needs at least."""
-    start_date: Date | None = None
-    end_date: Date | None = None
-
-    @model_validator(mode="after")
-    def _starts_before_it_ends(self) -> Self:
-        _in_order(self.start_date, self.end_date)
-        return self
-
-
-class DateRange(Part):
-    """A range of dates, the end not included."""
-
-    start: Date | None = None
-    end: Date | None = None
-
-    @model_validator(mode="after")
-    def _starts_before_it_ends(self) -> Self:
-        _in_order(self.start, self.end)
-        return self
-
-
-def _in_order(start: str | None, end: str | None) -> None:
-    if start and end and moment(start) >= moment(end):
-        raise ValueError(f"the range starts on {start}, which is not before its end {end}")
-
-
-class Backtest(Part):
-    """Where a backtest looks by default."""
-
-    date_range: DateRange
-
-
 # --- what the network sees
 
 
@@ -175,10 +82,10 @@ class _Named(Part):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, given: Any) -> Any:
-        key, _ = cls._registry()
         if not isinstance(given, Mapping):
             return given
-        return {k: v for k, v in given.items() if k == key} | {"parameters": {k: v for k, v in given.items() if k != key}}
+        own = {name: value for name, value in given.items() if name in cls.model_fields.keys() - {"parameters"}}
+        return own | {"parameters": {name: value for name, value in given.items() if name not in own}}
 
     @field_validator("type", "source", mode="after", check_fields=False)
     @classmethod
@@ -206,14 +113,16 @@ class _Named(Part):
 
     @model_serializer
     def _flat(self) -> dict[str, Any]:
-        key, _ = self._registry()
-        return {key: getattr(self, key), **self.parameters}
+        own = {name: getattr(self, name) for name in type(self).model_fields if name != "parameters"}
+        return {name: value for name, value in own.items() if value is not None} | self.parameters
 
 
 class IndicatorSpec(_Named):
     """An indicator by its type, with its parameters."""
 
     type: str
+    data_source: str | None = None
+    """The outside series that it reads, of those that context_data names, in place of the symbol's own bars."""
 
     @classmethod
     def _registry(cls) -> tuple[str, Registry[Any]]:
@@ -227,7 +136,7 @@ class IndicatorSpec(_Named):
 class LabelSpec(_Named):
     """A labelling rule by its source, with its parameters."""
 
-    source: str = "zigzag"
+    source: str = DEFAULT
 
     @classmethod
     def _registry(cls) -> tuple[str, Registry[Any]]:
@@ -242,7 +151,9 @@ class NNInput(Part):
     """One group of network inputs: a fuzzy set or a plain indicator, on some timeframes."""
 
     fuzzy_set: str | None = None
+    """The set whose words are inputs, each from 0 to 1."""
     raw_indicator: str | None = None
+    """The indicator, or `id.output` for one output of several, whose value is an input."""
     timeframes: Literal["all"] | tuple[str, ...]
     normalization: Literal["minmax", "zscore", "none"] = "none"
     """Scaling of a raw indicator, fitted on the training slice."""
@@ -267,7 +178,7 @@ class NNInput(Part):
 
 # --- the network and how it learns
 
-NETWORKS = ("mlp", "lstm", "gru")
+NETWORKS = ("mlp", "lstm", "gru", "tsk")
 
 
 class Layers(Part):
@@ -291,8 +202,23 @@ class RecurrentLayers(Part):
     """Bars of the base timeframe that an answer looks at, its own the last."""
 
 
+class RuleLayer(Part):
+    """The rules of a tsk: each asks for one word of some inputs, and says one answer."""
+
+    rules: int = Field(24, ge=2, le=64)
+    """Rules that learning begins with."""
+    max_rules: int = Field(8, ge=1, le=16)
+    """Rules that pruning leaves at most, beside the one for everything else."""
+    max_conditions: int = Field(3, ge=1, le=6)
+    """Words that a rule asks for at most."""
+    learn_terms: bool = True
+    """Whether learning may move the boundaries of the words inside their slopes."""
+    dropout: ClassVar[float] = 0.0
+    sequence_length: ClassVar[int] = 1
+
+
 class _NetworkSpec(Part):
-    type: Literal["mlp", "lstm", "gru"]
+    type: Literal["mlp", "lstm", "gru", "tsk"]
 
 
 class PerceptronSpec(_NetworkSpec):
@@ -307,13 +233,22 @@ class RecurrentSpec(_NetworkSpec):
     architecture: RecurrentLayers
 
 
+class RuleSpec(_NetworkSpec):
+    """Rules that can be read."""
+
+    architecture: RuleLayer = RuleLayer()
+
+
 def _variant(given: Any) -> str:
-    """Which of the two is meant, also where the type is misspelt; in brackets a place of a mistake does not show it."""
+    """Which of them is meant, also where the type is misspelt; in brackets a place of a mistake does not show it."""
     name = given.get("type") if isinstance(given, Mapping) else getattr(given, "type", None)
-    return "[mlp]" if nearest(name, NETWORKS) in ("mlp", None) else "[recurrent]"
+    return {"tsk": "[tsk]", "lstm": "[recurrent]", "gru": "[recurrent]"}.get(nearest(name, NETWORKS) or "", "[mlp]")
 
 
-ModelSpec = Annotated[Annotated[PerceptronSpec, Tag("[mlp]")] | Annotated[RecurrentSpec, Tag("[recurrent]")], Discriminator(_variant)]
+ModelSpec = Annotated[
+    Annotated[PerceptronSpec, Tag("[mlp]")] | Annotated[RecurrentSpec, Tag("[recurrent]")] | Annotated[RuleSpec, Tag("[tsk]")],
+    Discriminator(_variant),
+]
 """The kind of network."""
 
 
@@ -362,14 +297,20 @@ class Training(Part):
     batch_size: int = Field(32, ge=1)
     optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
     weight_decay: float = Field(1e-4, ge=0)
+    """Share of each weight that is added to its gradient."""
+    gradient_clip: float = Field(1.0, gt=0)
+    """Longer gradients are cut to this length."""
+    class_weights: Literal["balanced", "none"] = "balanced"
+    """Whether a row of a rare class counts for more; not in regression."""
     loss: Literal["cross_entropy", "focal", "huber", "mse"] = "cross_entropy"
     focal_gamma: float = Field(2.0, ge=0)
     huber_delta: float = Field(0.01, gt=0)
     early_stopping: EarlyStopping | None = None
     lr_scheduler: LRScheduler | None = None
     seed: int = Field(7, ge=0, lt=2**32)
+    """Of the first weights, the order of the rows and dropout; the same seed gives the same model."""
     data_split: DataSplit = DataSplit()
-    labels: LabelSpec = Field(default_factory=lambda: LabelSpec(source="zigzag"))
+    labels: LabelSpec = Field(default_factory=LabelSpec)
 
 
 # --- from scores to positions
@@ -386,7 +327,9 @@ class CostModel(Part):
     """What a forecast must beat before a regression strategy trades."""
 
     round_trip_cost: float = Field(gt=0)
+    """Share of the price that a position costs from beginning to end."""
     min_edge_multiplier: float = Field(gt=0)
+    """A forecast is a signal beyond so many of these costs."""
 
     @property
     def threshold(self) -> float:
@@ -405,11 +348,14 @@ class Decisions(Part):
     """How scores become positions."""
 
     output_format: Literal["classification", "regression"] = "classification"
+    """Whether the network names a class of the labels or forecasts a return."""
     confidence_threshold: float = Field(0.5, ge=0, le=1)
+    """Least probability of a class that is a signal."""
     position_awareness: bool = True
     """A signal for the side already held is no signal."""
     filters: Filters = Filters()
     allow_short_from_flat: bool = False
+    """Whether a signal to sell opens a short position where none is held; a regression strategy always may."""
     cost_model: CostModel | None = None
     costs: CostOverride | None = None
 

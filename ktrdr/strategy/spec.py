@@ -9,16 +9,17 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ktrdr.errors import InvalidStrategy
 from ktrdr.fuzzy.sets import FuzzySet
 from ktrdr.labels.base import Label, Task
 from ktrdr.market.timeframe import Timeframe
+from ktrdr.strategy.context import ContextSeries
+from ktrdr.strategy.execution import Execution
 from ktrdr.strategy.mistakes import explain, several
 from ktrdr.strategy.rules import Parts, input_ids, mistakes
 from ktrdr.strategy.sections import (
-    Backtest,
     Decisions,
     Deployment,
     Id,
@@ -27,9 +28,9 @@ from ktrdr.strategy.sections import (
     NNInput,
     Part,
     Training,
-    TrainingData,
     moment,
 )  # fmt: skip
+from ktrdr.strategy.training_data import Backtest, TrainingData
 from ktrdr.strategy.written import written_out
 
 INFORMATION = ("name", "description", "version", "hypothesis", "deployment")
@@ -46,7 +47,7 @@ class Strategy(Part):
     version: Version = "3.0"
     hypothesis: str | None = None
     training_data: TrainingData
-    context_data: Annotated[tuple[JsonValue, ...], Field(strict=False)] = ()
+    context_data: Annotated[tuple[ContextSeries, ...], Field(strict=False)] = ()
     deployment: Deployment | None = None
     indicators: dict[Id, IndicatorSpec] = Field(min_length=1)
     fuzzy_sets: dict[Id, FuzzySet] = Field(default_factory=dict)
@@ -61,13 +62,6 @@ class Strategy(Part):
     def _in_full(cls, given: Any) -> Any:
         return written_out(given).document if isinstance(given, Mapping) else given
 
-    @field_validator("context_data")
-    @classmethod
-    def _no_context(cls, given: tuple[JsonValue, ...]) -> tuple[JsonValue, ...]:
-        if given:
-            raise ValueError("external series cannot be read yet; leave context_data out")
-        return given
-
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
         if problems := mistakes(self.parts):
@@ -77,8 +71,10 @@ class Strategy(Part):
     @property
     def parts(self) -> Parts:
         """The sections that refer to each other."""
-        names = self.training_data.timeframes.names
-        return Parts(self.indicators, self.fuzzy_sets, self.nn_inputs, names, self.decisions, self.training)
+        names, base = self.training_data.timeframes.names, self.base_timeframe.name
+        return Parts(
+            self.indicators, self.fuzzy_sets, self.nn_inputs, names, self.decisions, self.training, self.context_data, base, self.model.type
+        )  # fmt: skip
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -94,8 +90,7 @@ class Strategy(Part):
     @property
     def base_timeframe(self) -> Timeframe:
         """The bar size on which it decides."""
-        given = self.training_data.timeframes
-        return Timeframe(given.base_timeframe or given.names[0])
+        return Timeframe(self.training_data.timeframes.base)
 
     def timeframes_of(self, entry: NNInput) -> tuple[Timeframe, ...]:
         """The bar sizes of one entry of nn_inputs."""
@@ -119,6 +114,11 @@ class Strategy(Part):
         return _range(given.start, given.end) if given else (None, None)
 
     @property
+    def execution(self) -> Execution:
+        """How its decisions become trades in a backtest."""
+        return (self.backtest and self.backtest.execution) or Execution()
+
+    @property
     def label(self) -> Label:
         """The rule that says what each bar should have predicted."""
         return self.training.labels.build()
@@ -127,6 +127,22 @@ class Strategy(Part):
     def task(self) -> Task:
         """Whether it names a class or forecasts a return."""
         return self.decisions.output_format
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that its network tells apart, in order; none where it forecasts a return."""
+        return self.label.classes if self.task == "classification" else ()
+
+    @property
+    def outside(self) -> tuple[ContextSeries, ...]:
+        """The outside series that its indicators read."""
+        read = {spec.data_source for spec in self.indicators.values()}
+        return tuple(series for series in self.context_data if series.source in read)
+
+    def read_by(self, indicator: str, timeframe: Timeframe) -> Timeframe:
+        """The bars that an indicator reads for an input on a timeframe: that one's, or those of an outside series."""
+        source = self.indicators[indicator].data_source
+        return next((series.key for series in self.context_data if series.source == source), timeframe)
 
     @property
     def content_hash(self) -> str:
@@ -140,7 +156,10 @@ class Strategy(Part):
         for key in ("symbols", "start_date", "end_date"):
             del data[key]
         del document["training"]["data_split"]
-        document["indicators"] = {name: [i.type, i.build().model_dump(mode="json")] for name, i in sorted(self.indicators.items())}
+        document["indicators"] = {
+            name: [i.type, i.build().model_dump(mode="json"), *([i.data_source] if i.data_source else [])]
+            for name, i in sorted(self.indicators.items())
+        }
         document["fuzzy_sets"] = sorted((name, list(s.items())) for name, s in document["fuzzy_sets"].items())
         document["training"]["labels"] = [self.training.labels.source, self.label.model_dump(mode="json")]
         canonical = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -148,7 +167,7 @@ class Strategy(Part):
 
     def to_yaml(self) -> str:
         """The document in full."""
-        document = self.model_dump(mode="json", exclude_none=True, exclude={"context_data"})
+        document = self.model_dump(mode="json", exclude_none=True, exclude=None if self.context_data else {"context_data"})
         return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
 
     def with_overrides(

@@ -5,19 +5,24 @@ What a person may write in more than one way is brought to one form here, before
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 from ktrdr.errors import NotFound, Problem
 from ktrdr.indicators.base import INDICATORS
+from ktrdr.labels.base import DEFAULT, LABELS
+from ktrdr.registry import Registry
 from ktrdr.strategy.mistakes import shown
+from ktrdr.strategy.retired import WITHOUT_EFFECT
 
 MODES = {"symbols": ("symbol", "multi_symbol"), "timeframes": ("timeframe", "multi_timeframe")}
 """For each of the two sections: the key of its single value, the mode of its list."""
 LOSS = {"classification": "cross_entropy", "regression": "huber"}
 """The loss that fits a task, where the document names none."""
+FREQUENCIES = {"daily": "1d", "weekly": "1w"}
+"""Of outside series, as earlier documents write them."""
 
 
 @dataclass
@@ -38,8 +43,9 @@ def written_out(given: Mapping[str, Any]) -> Written:
         for section in MODES:
             _choice(full, data, section)
         _dates(full, data)
-    _retired(full)
+    _series(full)
     _hyperparameters(full)
+    _without_effect(full)
     training = full.document.get("training")
     decisions = full.document.get("decisions")
     if isinstance(training, dict) and isinstance(decisions, dict):
@@ -86,19 +92,69 @@ def _dates(full: Written, data: dict[str, Any]) -> None:
             full.moved[f"training_data.{key}_date"] = f"training_data.date_range.{key}"
 
 
-def _retired(full: Written) -> None:
-    """Leave out the parameters of indicators that earlier documents have and that change nothing."""
+def _series(full: Written) -> None:
+    """`series: DGS10` for the symbol of an outside series, `frequency: daily` for its timeframe."""
+    given = full.document.get("context_data")
+    for i, entry in enumerate(given if isinstance(given, list) else ()):
+        if not isinstance(entry, dict):
+            continue
+        place, series = f"context_data[{i}]", entry.get("series")
+        if isinstance(series, list) and len(series) == 1:
+            series = series[0]
+        if isinstance(series, str) and "symbol" not in entry:
+            entry["symbol"] = series
+            del entry["series"]
+            full.moved[f"{place}.symbol"] = f"{place}.series"
+        frequency = entry.get("frequency")
+        if isinstance(frequency, str) and frequency in FREQUENCIES and "timeframe" not in entry:
+            entry["timeframe"] = FREQUENCIES[frequency]
+            del entry["frequency"]
+            full.moved[f"{place}.timeframe"] = f"{place}.frequency"
+
+
+def _without_effect(full: Written) -> None:
+    """Leave out the keys that earlier documents have and that change nothing."""
+    for place, why in WITHOUT_EFFECT.items():
+        *above, key = place.split(".")
+        for where, section in _sections(full.document, above):
+            _leave_out(full, where, section, {key: why})
     indicators = full.document.get("indicators")
     for name, given in indicators.items() if isinstance(indicators, dict) else ():
-        if not isinstance(given, dict) or not isinstance(given.get("type"), str):
-            continue
-        try:
-            retired = INDICATORS.get(given["type"]).retired
-        except NotFound:
-            continue
-        for key in [key for key in given if key in retired]:
-            value = shown(given.pop(key))
-            full.doubts.append(Problem(f"indicators.{name}.{key}", f"has no effect: {retired[key]}", value=value))
+        _leave_out(full, f"indicators.{name}", given, _retired(INDICATORS, given, "type"))
+    training = full.document.get("training")
+    labels = training.get("labels") if isinstance(training, dict) else None
+    if isinstance(labels, dict):
+        _leave_out(full, "training.labels", labels, _retired(LABELS, {"source": DEFAULT} | labels, "source"))
+
+
+def _sections(section: Any, steps: list[str], place: str = "") -> Iterator[tuple[str, Any]]:
+    """The sections at a path, each with its place; a step that ends in `[]` goes to every part of a list."""
+    if not steps:
+        yield place, section
+        return
+    name = steps[0].removesuffix("[]")
+    below = section.get(name) if isinstance(section, dict) else None
+    here = f"{place}.{name}" if place else name
+    if not steps[0].endswith("[]"):
+        yield from _sections(below, steps[1:], here)
+    elif isinstance(below, list):
+        for i, part in enumerate(below):
+            yield from _sections(part, steps[1:], f"{here}[{i}]")
+
+
+def _retired(registry: Registry[Any], given: Any, key: str) -> Mapping[str, str]:
+    name = given.get(key) if isinstance(given, dict) else None
+    try:
+        retired: Mapping[str, str] = registry.get(name).retired if isinstance(name, str) else {}
+    except NotFound:
+        return {}
+    return retired
+
+
+def _leave_out(full: Written, place: str, section: Any, keys: Mapping[str, str]) -> None:
+    for key in [key for key in section if key in keys] if isinstance(section, dict) else ():
+        value, here = shown(section.pop(key)), f"{place}.{key}" if place else key
+        full.doubts.append(Problem(here, f"has no effect: {keys[key]}", value=value))
 
 
 def _hyperparameters(full: Written) -> None:

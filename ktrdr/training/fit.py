@@ -1,34 +1,29 @@
-"""Learning: the loop over epochs and batches.
+"""Learning: the loop over epochs, for one strategy or for several at once.
 
 The same rows, strategy and machine give the same bytes: one thread, deterministic algorithms, and every random choice a
-function of the seed and the epoch. A run that was resumed cannot be told from one that was not.
+function of the seed and the epoch. A run that was resumed cannot be told from one that was not, nor, on a CPU, one of
+several from one alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from functools import partial
 
 from ktrdr.errors import Invalid
 from ktrdr.models.predict import Architecture, Singles
 from ktrdr.models.scores import History
 from ktrdr.strategy.spec import Strategy
-from ktrdr.training.descent import Descent
-from ktrdr.training.networks import Criterion, class_weights_of, forward, initial_weights, shape_of
-from ktrdr.training.state import BatchPosition, Course, EpochFigures, FitState
-from ktrdr.training.windows import Samples, Slice
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
+from ktrdr.training.learner import Learner
+from ktrdr.training.passes import kin, pass_of
+from ktrdr.training.state import BatchPosition, FitState
+from ktrdr.training.windows import Samples
 
 THREADS = 1
-SEQUENCES = 1024
-"""Looked at together when nothing is learned."""
+FILLED = "fill_uninitialized_memory"
+"""Of torch's deterministic mode, and of no use here: nothing is read before it is written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,151 +50,115 @@ def fit(
     `on_batch` is called before each batch and `on_epoch` after each epoch with the state to go on from; what they raise
     ends the training. Raises Invalid where the loss is no longer a number.
     """
-    with deterministic():
-        learner = _Learner(samples, strategy, device)
-        state = resume or learner.begin()
-        state.must_fit(learner.fingerprint)
-        learner.take_up(state)
-        training = strategy.training
-        while state.course.epochs_run < training.epochs and not state.course.stopped:
-            figures = learner.epoch(state.course, on_batch)
-            course = state.course.after(figures, training.lr_scheduler, training.early_stopping)
-            weights = learner.descent.weights()
-            best = weights if course.best_epoch == course.epochs_run else state.best
-            state = FitState(course, weights, best, learner.descent.memory(), learner.fingerprint, device)
-            on_epoch(state)
-    course = state.course
+    states = {} if resume is None else {0: resume}
+    (found,) = fit_together(
+        [(samples, strategy)], on_batch=on_batch, on_epoch=lambda _, state: on_epoch(state), resume=states, device=device
+    )
+    if isinstance(found, Invalid):
+        raise found
+    return found
+
+
+def fit_together(
+    tasks: Sequence[tuple[Samples, Strategy]], *, on_batch: Callable[[BatchPosition], None], on_epoch: Callable[[int, FitState], None],
+    resume: Mapping[int, FitState] | None = None, device: str = "cpu",
+) -> list[Fitted | Invalid]:  # fmt: skip
+    """Train several networks; those of one kin, that is of one shape and one way to learn, go through their batches together.
+
+    Each has its own rows, seed, rates and end, and comes out as if it had been trained alone. `on_epoch` names the task
+    by its place, as `resume` does. A network that cannot be trained is an Invalid in the answer.
+    """
+    found: dict[int, Fitted | Invalid] = {}
+    with repeatable():
+        ready: dict[int, tuple[Learner, FitState]] = {}
+        for place, (samples, strategy) in enumerate(tasks):
+            learner = Learner(samples, strategy, device)
+            try:
+                state = (resume or {}).get(place) or learner.begin()
+            except Invalid as error:
+                found[place] = error
+                continue
+            state.must_fit(learner.fingerprint)
+            ready[place] = learner, state
+        groups = _kinds({place: learner for place, (learner, _) in ready.items()})
+        batches = [max(ready[place][0].batches for place in group) for group in groups]
+        for number, group in enumerate(groups):
+            told = partial(_told, on_batch, sum(batches[:number]), sum(batches[number + 1 :]))
+            found |= _train({place: ready[place] for place in group}, told, on_epoch, device)
+    return [found[place] for place in range(len(tasks))]
+
+
+def _told(on_batch: Callable[[BatchPosition], None], before: int, after: int, at: BatchPosition) -> None:
+    on_batch(at._replace(before=before, after=after))
+
+
+def _kinds(learners: Mapping[int, Learner]) -> list[list[int]]:
+    """The places of those that go together; those with more rows first, as they have more batches."""
+    found: dict[Hashable, list[int]] = {}
+    for place, learner in learners.items():
+        found.setdefault(kin(learner) or place, []).append(place)
+    return [sorted(group, key=lambda place: -len(learners[place].train.targets)) for group in found.values()]
+
+
+def _train(
+    group: Mapping[int, tuple[Learner, FitState]], on_batch: Callable[[BatchPosition], None], on_epoch: Callable[[int, FitState], None],
+    device: str,
+) -> dict[int, Fitted | Invalid]:  # fmt: skip
+    """Go on until the last network of a group has come to its end."""
+    learners, states = {place: learner for place, (learner, _) in group.items()}, {place: state for place, (_, state) in group.items()}
+    failed: dict[int, Fitted | Invalid] = {}
+    going, way = list[int](), None
+    while still := [place for place in group if place not in failed and not _ended(learners[place], states[place])]:
+        if way is None or still != going:
+            going, way = still, pass_of([learners[p] for p in still], [states[p] for p in still], device)
+        for row, told in enumerate(way.epoch([states[place].course for place in going], on_batch)):
+            place, before = going[row], states[going[row]]
+            learner, training = learners[place], learners[place].training
+            try:
+                figures = learner.figures(before.course, told, way.descent.network(row))
+            except Invalid as error:
+                failed[place] = error
+                continue
+            course = before.course.after(figures, training.lr_scheduler, training.early_stopping)
+            weights = way.descent.weights(row)
+            best = weights if course.best_epoch == course.epochs_run else before.best
+            states[place] = FitState(course, weights, best, way.descent.memory(row), learner.fingerprint, device)
+            on_epoch(place, states[place])
+    return {place: _fitted(learners[place], states[place], on_batch) for place in group if place not in failed} | failed
+
+
+def _ended(learner: Learner, state: FitState) -> bool:
+    return state.course.stopped or state.course.epochs_run >= learner.training.epochs
+
+
+def _fitted(learner: Learner, state: FitState, on_batch: Callable[[BatchPosition], None]) -> Fitted:
+    course, epochs = state.course, learner.training.epochs
+    last = BatchPosition(course.epochs_run, epochs, learner.batches // epochs, learner.batches // epochs)
+    architecture, weights = learner.kept(state.best, lambda: on_batch(last))
     return Fitted(
-        architecture=learner.architecture,
-        weights=learner.in_returns(state.best),
+        architecture=architecture,
+        weights=weights,
         epochs_run=course.epochs_run,
         best_epoch=course.best_epoch,
-        stopped_early=course.stopped and course.epochs_run < training.epochs,
+        stopped_early=course.stopped and course.epochs_run < learner.training.epochs,
         initial_loss=course.initial_loss,
         history=course.history,
     )
 
 
 @contextmanager
-def deterministic() -> Iterator[None]:
+def repeatable() -> Iterator[None]:
     """One thread and repeatable algorithms while it lasts."""
     import torch
+    from torch.utils import deterministic
 
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    threads, strict, filled = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), getattr(deterministic, FILLED)
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
+    setattr(deterministic, FILLED, False)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)
-
-
-class _Tensors(NamedTuple):
-    values: Tensor
-    targets: Tensor
-    ends: Tensor
-
-
-class _Learner:
-    """The tensors of one training."""
-
-    def __init__(self, samples: Samples, strategy: Strategy, device: str) -> None:
-        import torch
-
-        self.device = device
-        self.training, self.dropout = strategy.training, strategy.model.architecture.dropout
-        classes = 3 if samples.task == "classification" else 1
-        self.architecture = shape_of(strategy.model, inputs=len(samples.feature_ids), outputs=classes)
-        self.alone = self.architecture.sequence_length == 1
-        self.back = torch.arange(1 - self.architecture.sequence_length, 1, device=device)
-        seen = f"{strategy.content_hash} {samples.digest()}"
-        self.fingerprint = hashlib.sha256(seen.encode()).hexdigest()
-        self.scale = 1.0
-        weights = None
-        if samples.task == "classification":
-            weights = torch.from_numpy(class_weights_of(samples.train.targets, classes)).to(device)
-        else:
-            self.scale = float(np.sqrt(np.mean(samples.train.targets**2))) or 1.0
-        self.criterion = Criterion(self.training, weights, self.scale)
-        self.train, self.validation = self._tensors(samples.train), self._tensors(samples.validation)
-
-    def _tensors(self, rows: Slice) -> _Tensors:
-        import torch
-
-        targets = rows.targets if rows.targets.dtype == np.int64 else (rows.targets / self.scale).astype(np.float32)
-        return _Tensors(*(torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in (rows.values, targets, rows.ends)))
-
-    def begin(self) -> FitState:
-        """The state before the first epoch."""
-        weights = initial_weights(self.architecture, self.training.seed)
-        self.descent = Descent(self.training, weights, {}, self.device)
-        initial, _ = self._evaluate(self.train)
-        if not np.isfinite(initial):
-            raise Invalid("some features are too large for a network", hint="give raw_indicator inputs `normalization: zscore`")
-        if self.criterion.class_weights is None:  # a forecast is measured against forecasting zero
-            targets = self.train.targets
-            initial = self.criterion.judge(targets.new_zeros(len(targets), 1), targets).loss.item() / len(targets)
-        course = Course(learning_rate=self.training.learning_rate, initial_loss=initial)
-        return FitState(course, weights, weights, {}, self.fingerprint, self.device)
-
-    def take_up(self, state: FitState) -> None:
-        """Put a state's weights and optimizer in place; the order of the layers is the architecture's, not the file's."""
-        weights = {name: state.weights[name] for name in self.architecture.shapes()}
-        self.descent = Descent(self.training, weights, state.optimizer, self.device)
-
-    def epoch(self, course: Course, on_batch: Callable[[BatchPosition], None]) -> EpochFigures:
-        """Pass once over the training rows, then look at the validation rows."""
-        import torch
-
-        random, training = _generator(self.training.seed, course.epochs_run, self.device), self.training
-        order = torch.randperm(len(self.train.targets), generator=random, device=self.device)
-        y, ends = self.train.targets[order], self.train.ends[order]
-        x = self._read(self.train, ends) if self.alone else None  # all sequences at once would take too much memory
-        batches = -(-len(y) // training.batch_size)
-        loss, hits = (torch.zeros((), dtype=kind, device=self.device) for kind in (torch.float64, torch.int64))
-        for batch in range(batches):
-            on_batch(BatchPosition(course.epochs_run + 1, training.epochs, batch + 1, batches))
-            rows = slice(batch * training.batch_size, (batch + 1) * training.batch_size)
-            read = self._read(self.train, ends[rows]) if x is None else x[rows]
-            outputs = forward(self.descent.tensors, self.architecture, read, self.dropout, random)
-            judged = self.criterion.judge(outputs, y[rows])
-            self.descent.step(judged.objective, course.learning_rate, course.epochs_run * batches + batch + 1)
-            loss += judged.loss
-            hits += judged.hits
-        val_loss, val_accuracy = self._evaluate(self.validation)
-        train_loss = loss.item() / len(y)
-        if not (np.isfinite(train_loss) and np.isfinite(val_loss)):
-            raise Invalid(
-                f"the training diverged in epoch {course.epochs_run + 1}: its loss is no longer a number",
-                hint=f"lower training.learning_rate (now {training.learning_rate:g})",
-            )
-        return EpochFigures(train_loss, hits.item() / len(y), val_loss, val_accuracy, course.learning_rate)
-
-    def in_returns(self, weights: dict[str, Singles]) -> dict[str, Singles]:
-        """The weights with the scale of the targets put into the last layer."""
-        last = f"{self.architecture.last}."
-        return {name: array * np.float32(self.scale) if name.startswith(last) else array for name, array in weights.items()}
-
-    def _read(self, rows: _Tensors, ends: Tensor) -> Tensor:
-        """The rows of an mlp, or the sequences that end with them."""
-        return rows.values[ends] if self.alone else rows.values[ends[:, None] + self.back]
-
-    def _evaluate(self, rows: _Tensors) -> tuple[float, float]:
-        """Loss and accuracy, without dropout."""
-        import torch
-
-        at_once = len(rows.ends) if self.alone else SEQUENCES
-        with torch.no_grad():
-            parts = [
-                self.criterion.judge(forward(self.descent.tensors, self.architecture, self._read(rows, ends)), targets)
-                for ends, targets in zip(torch.split(rows.ends, at_once), torch.split(rows.targets, at_once), strict=True)
-            ]
-        loss, hits = (sum(part.item() for part in column) for column in zip(*((p.loss, p.hits) for p in parts), strict=True))
-        return loss / len(rows.ends), hits / len(rows.ends)
-
-
-def _generator(seed: int, epoch: int, device: str) -> Generator:
-    import torch
-
-    return torch.Generator(device).manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1))
+        setattr(deterministic, FILLED, filled)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ktrdr.models.predict import PARTS, Architecture, Perceptron, Recurrent, Singles
-from ktrdr.strategy.sections import Layers, ModelSpec, Training
+from ktrdr.models.tsk import RuleBase
+from ktrdr.strategy.sections import Layers, ModelSpec, RuleLayer, Training
+from ktrdr.training.rules import RuleLearner, learner_of, rules_forward
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -19,9 +21,11 @@ HEAVIEST_CLASS = 10.0
 """No class counts for more than so many times its rows: a handful of rows must not rule the fit."""
 
 
-def shape_of(model: ModelSpec, inputs: int, outputs: int) -> Architecture:
-    """The network that a strategy describes."""
+def shape_of(model: ModelSpec, inputs: int, outputs: int, groups: tuple[int, ...] = ()) -> Architecture:
+    """The network that a strategy describes; `groups` counts the words of each of its fuzzy sets, which rules need to know."""
     own = model.architecture
+    if isinstance(own, RuleLayer):
+        return learner_of(own, inputs, outputs, groups)
     if isinstance(own, Layers):
         return Perceptron(inputs=inputs, hidden=own.hidden_layers, outputs=outputs, activation=own.activation)
     hidden = (own.hidden_size,) * own.num_layers
@@ -44,6 +48,10 @@ def forward(
     """The outputs of rows, or of sequences of them; with a generator, hidden units are dropped out as in training."""
     import torch
     from torch.nn import functional
+
+    if isinstance(architecture, RuleBase):
+        assert isinstance(architecture, RuleLearner)  # rules that are finished are answered in numpy
+        return rules_forward(weights, architecture, x)
 
     def thinned(x: Tensor) -> Tensor:
         if dropout == 0 or random is None:
@@ -69,7 +77,7 @@ class Judged(NamedTuple):
     """How a batch was answered."""
 
     objective: Tensor
-    """What the gradient descends: a mean, weighted by class."""
+    """What the gradient descends: a mean, weighted by row."""
     loss: Tensor
     """Sum over rows of the plain loss that is reported."""
     hits: Tensor
@@ -80,35 +88,37 @@ class Criterion(NamedTuple):
     """What a training strives for."""
 
     training: Training
-    class_weights: Tensor | None
-    """None in regression."""
+    classification: bool
     target_scale: float
     """Forecasts are learned in units of the typical return; losses are reported in returns."""
 
-    def judge(self, outputs: Tensor, targets: Tensor) -> Judged:
-        """Objective, plain loss and hits of a batch."""
-        return self._forecasts(outputs[:, 0], targets) if self.class_weights is None else self._classes(outputs, targets)
+    def judge(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Judged:
+        """Objective, plain loss and hits of a batch; without weights all rows count alike."""
+        lost, loss, hits = self._classes(outputs, targets) if self.classification else self._forecasts(outputs[:, 0], targets)
+        return Judged(lost.mean() if weights is None else (weights * lost).sum() / weights.sum(), loss, hits)
 
-    def _classes(self, logits: Tensor, targets: Tensor) -> Judged:
-        from torch.nn import functional
-
-        assert self.class_weights is not None
-        entropy = functional.cross_entropy(logits, targets, reduction="none")
-        weights = self.class_weights[targets]
+    def _classes(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        by_class = logits.t().contiguous()  # many times as fast as across the rows
+        entropy = -by_class.log_softmax(dim=0).gather(0, targets.unsqueeze(0))[0]
         lost = entropy
         if self.training.loss == "focal":
             missed = (1 - (-entropy).exp()).clamp_min(LEAST_MISSED)
             lost = missed**self.training.focal_gamma * entropy
-        return Judged((weights * lost).sum() / weights.sum(), entropy.detach().sum(), (logits.argmax(dim=1) == targets).sum())
+        return lost, entropy.detach().sum(), (by_class.max(dim=0).indices == targets).sum()
 
-    def _forecasts(self, outputs: Tensor, targets: Tensor) -> Judged:
+    def _forecasts(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         from torch.nn import functional
 
         if self.training.loss == "mse":
             lost = (outputs - targets) ** 2
         else:
-            lost = functional.huber_loss(outputs, targets, delta=self.training.huber_delta / self.target_scale, reduction="none")
-        return Judged(lost.mean(), lost.detach().sum() * self.target_scale**2, (outputs.sign() == targets.sign()).sum())
+            lost = functional.huber_loss(outputs, targets, delta=self.huber_delta, reduction="none")
+        return lost, lost.detach().sum() * self.target_scale**2, (outputs.sign() == targets.sign()).sum()
+
+    @property
+    def huber_delta(self) -> float:
+        """Where the loss turns from square to straight, in units of the typical return."""
+        return self.training.huber_delta / self.target_scale
 
 
 def class_weights_of(targets: np.ndarray, classes: int) -> Singles:

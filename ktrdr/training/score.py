@@ -2,45 +2,165 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ktrdr.models.model import Model
-from ktrdr.models.predict import Architecture, Floats, Weights, outputs_of, softmax
-from ktrdr.models.scores import Baselines, Scores, SliceScores
+from ktrdr.models.predict import Floats, outputs_of, softmax
+from ktrdr.models.scores import Baselines, ClassScores, Interval, Resampling, Scores, SliceScores
 from ktrdr.strategy.sections import Training
 from ktrdr.training.fit import Fitted
+from ktrdr.training.resample import interval, resampled, resampling_of
 from ktrdr.training.windows import Samples, Slice
 
 JSON = dict[str, Any]
 Classes = NDArray[np.int64]
-CLASSES = ("buy", "hold", "sell")
 DIRECTIONS = ("up", "down")
 LEAST_PROBABILITY = 1e-15
 BINS = 10
-"""Of the calibration table."""
+"""Of confidence, in the calibration table and error."""
+SLICES = ("train", "validation", "test")
 
 
 def score(fitted: Fitted, samples: Samples, training: Training) -> Scores:
     """Figures of every slice with the weights that are kept."""
-    slices = {
-        name: _judge(fitted.architecture, fitted.weights, rows, training)
-        for name, rows in (("train", samples.train), ("validation", samples.validation), ("test", samples.test))
-    }
-    answers = outputs_of(fitted.architecture, fitted.weights, samples.test.values, samples.test.ends)
-    baselines = _class_baselines if samples.task == "classification" else _direction_baselines
+    slices = {}
+    for name in SLICES:
+        rows: Slice = getattr(samples, name)
+        outputs = outputs_of(fitted.architecture, fitted.weights, rows.values, rows.ends)
+        slices[name] = judge(_answered(outputs, rows, samples, training), rows, samples, training)
     first, final = fitted.initial_loss, slices["train"].loss
     return Scores(
         task=samples.task,
         **slices,
-        baselines=baselines(samples, answers, training),
         initial_loss=first,
         final_train_loss=final,
-        loss_decrease=(first - final) / first if first > 0 else 0.0,
+        loss_decrease=None if final is None else (first - final) / first if first > 0 else 0.0,
         history=fitted.history,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What a model said about the rows of a slice and what came; in regression, about the direction of those that moved."""
+
+    names: tuple[str, ...]
+    counted: NDArray[np.bool_]
+    """The rows that have a class."""
+    actual: Classes
+    said: Classes
+    previous: Floats
+    """The class that was known when the bar closed; NaN where none was."""
+    losses: Floats
+    """Of each row of the slice."""
+    probabilities: Floats | None
+    errors: Floats | None
+    """Of the forecast returns."""
+
+    @property
+    def matrix(self) -> Classes:
+        """Counts by what was and what was answered."""
+        return confusion(self.actual, self.said, len(self.names))
+
+
+def _answered(outputs: Floats, rows: Slice, samples: Samples, training: Training) -> Answered:
+    previous = np.full(len(rows), np.nan) if rows.previous is None else rows.previous
+    if samples.task == "classification":
+        probabilities = softmax(outputs)
+        every = np.ones(len(rows), dtype=bool)
+        losses = class_losses(probabilities, rows.targets)
+        return Answered(samples.classes, every, rows.targets, outputs.argmax(axis=1), previous, losses, probabilities, None)
+    forecast, moved = outputs[:, 0], rows.targets != 0
+    known = np.where(previous == 0, np.nan, (previous < 0) + np.where(np.isnan(previous), np.nan, 0.0))
+    return Answered(
+        DIRECTIONS, moved, (rows.targets[moved] < 0).astype(np.int64), (forecast[moved] <= 0).astype(np.int64), known[moved],
+        forecast_losses(forecast, rows.targets, training), None, np.abs(forecast - rows.targets),
+    )  # fmt: skip
+
+
+def judge(found: Answered, rows: Slice, samples: Samples, training: Training) -> SliceScores:
+    """The figures of one slice."""
+    base = _baselines(found, rows, samples, training)
+    plain: JSON = {"mean_absolute_error": float(found.errors.mean())} if found.errors is not None else {}
+    present = np.unique(found.actual)
+    if len(present) < 2:
+        word = f"all of its rows are {found.names[int(present[0])]!r}" if len(present) else "none of its rows moved"
+        loss = float(found.losses.mean()) if found.errors is not None else None
+        return SliceScores(rows=len(rows), accuracy=None, loss=loss, not_scored=word, baselines=base, **plain)
+    matrix, best = found.matrix, base.best
+    accuracy, loss = float((found.said == found.actual).mean()), float(found.losses.mean())
+    if found.probabilities is not None:
+        occurring = [figures for figures, count in zip(_per_class(matrix), matrix.sum(axis=1), strict=True) if count]
+        means = (float(np.mean([value or 0.0 for value in column])) for column in zip(*occurring, strict=True))
+        plain |= dict(zip(("precision", "recall", "f1_score"), means, strict=True))
+        plain["relative_loss"] = loss / math.log(len(found.names))
+        plain["calibration_error"] = calibration_error(found.probabilities.max(axis=1), found.said == found.actual)
+    return SliceScores(
+        rows=len(rows), accuracy=accuracy, loss=loss, baselines=base, advantage=accuracy - best[1] if best else None,
+        per_class={
+            name: ClassScores(rows=int(matrix[i].sum()), answered=int(matrix[:, i].sum()), precision=p, recall=r, f1_score=f)
+            for i, (name, (p, r, f)) in enumerate(zip(found.names, _per_class(matrix), strict=True))
+        },
+        **plain, **_intervals(found, rows, base, resampling_of(rows, samples.label_span)),
+    )  # fmt: skip
+
+
+def _baselines(found: Answered, rows: Slice, samples: Samples, training: Training) -> Baselines:
+    names, targets = found.names, samples.train.targets
+    classes, count = len(names), len(found.actual)
+    if found.probabilities is not None:
+        seen = np.bincount(targets, minlength=classes) + 1.0  # one more of each, or an absent class would cost infinity
+        odds = np.log(seen / seen.sum())
+        loss = float(-odds[found.actual].mean())
+    else:
+        seen = np.array([(targets > 0).sum(), (targets < 0).sum()])
+        loss = float(forecast_losses(np.zeros(len(rows)), rows.targets, training).mean())
+    favourite, known = int(seen.argmax()), np.isfinite(found.previous)
+    shares, answers = (np.bincount(each, minlength=classes) / max(count, 1) for each in (found.actual, found.said))
+    return Baselines(
+        majority_class=names[favourite],
+        majority_accuracy=float(shares[favourite]) if count else None,
+        majority_loss=loss,
+        shuffled_accuracy=float((shares * answers).sum()) if count else None,
+        previous_accuracy=float((found.previous == found.actual)[known].mean()) if known.any() else None,
+        class_shares=dict(zip(names, shares.tolist(), strict=True)) if count else {},
+    )
+
+
+def _intervals(found: Answered, rows: Slice, base: Baselines, how: Resampling) -> dict[str, Interval | Resampling | None]:
+    """How far accuracy, loss and advantage are from luck."""
+    classes = len(found.names)
+    whole = np.zeros((len(rows), 4 + 2 * classes))  # right, loss, previous right, previous known; what was, what was said
+    counted, own = np.flatnonzero(found.counted), np.arange(len(found.actual))
+    whole[counted, 0] = found.said == found.actual
+    whole[:, 1] = found.losses
+    whole[counted, 2] = found.previous == found.actual
+    whole[counted, 3] = np.isfinite(found.previous)
+    whole[counted[own], 4 + found.actual] = 1
+    whole[counted[own], 4 + classes + found.said] = 1
+    ones = np.ones((len(rows), 1))
+    sums = resampled(np.concatenate([whole, ones], axis=1), rows, how)
+    if sums is None:
+        return {}
+    right, loss, before, known = sums[:, :4].T
+    was, said = sums[:, 4 : 4 + classes], sums[:, 4 + classes : -1]
+    count, favourite = was.sum(axis=1), found.names.index(base.majority_class)
+    if not count.all():
+        return {"loss_interval": interval(loss / sums[:, -1], how.level), "resampling": how}
+    rivals = [was[:, favourite] / count, (was * said).sum(axis=1) / count**2]
+    if known.all():
+        rivals.append(before / known)
+    accuracy = right / count
+    return {
+        "accuracy_interval": interval(accuracy, how.level),
+        "loss_interval": interval(loss / sums[:, -1], how.level),
+        "advantage_interval": interval(accuracy - np.max(rivals, axis=0), how.level),
+        "resampling": how,
+    }
 
 
 def detailed_analytics(model: Model, samples: Samples) -> JSON:
@@ -48,21 +168,16 @@ def detailed_analytics(model: Model, samples: Samples) -> JSON:
 
     Rows of the confusion matrix are what was, columns what was answered.
     """
-    outputs, actual = outputs_of(model.architecture, model.weights, samples.test.values, samples.test.ends), samples.test.targets
-    if samples.task == "classification":
-        said, probabilities = outputs.argmax(axis=1), softmax(outputs)
-        calibration = _calibration(probabilities.max(axis=1), said == actual)
-    else:
-        kept = actual != 0
-        said, actual = (outputs[kept, 0] <= 0).astype(np.int64), (actual[kept] < 0).astype(np.int64)
-        calibration = None
-    names: tuple[str, ...] = CLASSES if samples.task == "classification" else DIRECTIONS
-    matrix = confusion(actual, said, len(names))
+    outputs = outputs_of(model.architecture, model.weights, samples.test.values, samples.test.ends)
+    found = _answered(outputs, samples.test, samples, model.strategy.training)
+    matrix, table = found.matrix, None
+    if found.probabilities is not None:
+        table = _calibration(found.probabilities.max(axis=1), found.said == found.actual)
     per_class = {
         name: dict(zip(("precision", "recall", "f1_score"), figures, strict=True)) | {"rows": int(matrix[i].sum())}
-        for i, (name, figures) in enumerate(zip(names, _per_class(matrix), strict=True))
+        for i, (name, figures) in enumerate(zip(found.names, _per_class(matrix), strict=True))
     }
-    return {"classes": list(names), "confusion_matrix": matrix.tolist(), "per_class": per_class, "calibration": calibration}
+    return {"classes": list(found.names), "confusion_matrix": matrix.tolist(), "per_class": per_class, "calibration": table}
 
 
 def confusion(actual: Classes, said: Classes, classes: int) -> Classes:
@@ -70,48 +185,34 @@ def confusion(actual: Classes, said: Classes, classes: int) -> Classes:
     return np.bincount(actual * classes + said, minlength=classes * classes).reshape(classes, classes)
 
 
+def class_losses(probabilities: Floats, actual: Classes) -> Floats:
+    """Of each row, -log of the probability that the right class was given."""
+    given: Floats = probabilities[np.arange(len(actual)), actual]
+    return -np.log(np.maximum(given, LEAST_PROBABILITY))
+
+
 def cross_entropy(probabilities: Floats, actual: Classes) -> float:
     """Mean of -log of the probability that the right class was given."""
-    given = probabilities[np.arange(len(actual)), actual]
-    return float(-np.log(np.maximum(given, LEAST_PROBABILITY)).mean())
+    return float(class_losses(probabilities, actual).mean())
+
+
+def forecast_losses(forecast: Floats, actual: Floats, training: Training) -> Floats:
+    """Squared or Huber error of each row, as `training.loss` says."""
+    error: Floats = np.abs(forecast - actual)
+    if training.loss == "mse":
+        return error**2
+    delta = training.huber_delta
+    return np.where(error <= delta, 0.5 * error**2, delta * (error - 0.5 * delta))
 
 
 def forecast_loss(forecast: Floats, actual: Floats, training: Training) -> float:
     """Mean squared or Huber error, as `training.loss` says."""
-    error = np.abs(forecast - actual)
-    if training.loss == "mse":
-        return float((error**2).mean())
-    delta = training.huber_delta
-    return float(np.where(error <= delta, 0.5 * error**2, delta * (error - 0.5 * delta)).mean())
+    return float(forecast_losses(forecast, actual, training).mean())
 
 
-def directional_accuracy(forecast: Floats, actual: Floats) -> float | None:
-    """Share of the rows that moved whose direction was forecast; None where none moved."""
-    moved = actual != 0
-    return float((np.sign(forecast[moved]) == np.sign(actual[moved])).mean()) if moved.any() else None
-
-
-def _judge(architecture: Architecture, weights: Weights, rows: Slice, training: Training) -> SliceScores:
-    outputs = outputs_of(architecture, weights, rows.values, rows.ends)
-    if architecture.outputs == 1:
-        forecast = outputs[:, 0]
-        return SliceScores(
-            rows=len(rows),
-            accuracy=directional_accuracy(forecast, rows.targets),
-            loss=forecast_loss(forecast, rows.targets, training),
-            mean_absolute_error=float(np.abs(forecast - rows.targets).mean()),
-        )
-    matrix = confusion(rows.targets, outputs.argmax(axis=1), architecture.outputs)
-    occurring = [figures for figures, count in zip(_per_class(matrix), matrix.sum(axis=1), strict=True) if count]
-    precision, recall, f1 = (float(np.mean([value or 0.0 for value in column])) for column in zip(*occurring, strict=True))
-    return SliceScores(
-        rows=len(rows),
-        accuracy=float(np.trace(matrix) / matrix.sum()),
-        loss=cross_entropy(softmax(outputs), rows.targets),
-        precision=precision,
-        recall=recall,
-        f1_score=f1,
-    )
+def calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float:
+    """Mean distance of confidence from accuracy, over the bins of confidence (expected calibration error)."""
+    return float(sum(one["rows"] * abs(one["confidence"] - one["accuracy"]) for one in _calibration(confidence, right)) / len(right))
 
 
 def _per_class(matrix: Classes) -> list[tuple[float | None, float | None, float | None]]:
@@ -123,36 +224,6 @@ def _per_class(matrix: Classes) -> list[tuple[float | None, float | None, float 
         f1 = 2 * right / (answered + occurred) if answered + occurred else None
         found.append((precision, recall, f1))
     return found
-
-
-def _class_baselines(samples: Samples, outputs: Floats, _: Training) -> Baselines:
-    actual, classes = samples.test.targets, len(CLASSES)
-    known = np.bincount(samples.train.targets, minlength=classes) + 1.0  # one more of each, or an absent class would cost infinity
-    shares = np.bincount(actual, minlength=classes) / len(actual)
-    answered = np.bincount(outputs.argmax(axis=1), minlength=classes) / len(actual)
-    favourite = int(known.argmax())
-    return Baselines(
-        majority_class=CLASSES[favourite],
-        majority_accuracy=float(shares[favourite]),
-        majority_loss=float(-(shares * np.log(known / known.sum())).sum()),
-        shuffled_accuracy=float((shares * answered).sum()),
-        class_shares=dict(zip(CLASSES, shares.tolist(), strict=True)),
-    )
-
-
-def _direction_baselines(samples: Samples, outputs: Floats, training: Training) -> Baselines:
-    actual, forecast = samples.test.targets, outputs[:, 0]
-    moved = actual != 0
-    rose, said_up = float((actual[moved] > 0).mean()) if moved.any() else 0.0, float((forecast > 0).mean())
-    favourite = int((samples.train.targets < 0).sum() > (samples.train.targets > 0).sum())
-    shares = (rose, 1 - rose)
-    return Baselines(
-        majority_class=DIRECTIONS[favourite],
-        majority_accuracy=shares[favourite] if moved.any() else None,
-        majority_loss=forecast_loss(np.zeros(len(actual)), actual, training),
-        shuffled_accuracy=rose * said_up + (1 - rose) * (1 - said_up) if moved.any() else None,
-        class_shares=dict(zip(DIRECTIONS, shares, strict=True)) if moved.any() else {},
-    )
 
 
 def _calibration(confidence: Floats, right: NDArray[np.bool_]) -> list[JSON]:

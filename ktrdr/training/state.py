@@ -14,7 +14,7 @@ from ktrdr.models.scores import History, Part
 from ktrdr.strategy.sections import EarlyStopping, LRScheduler
 
 JSON = dict[str, Any]
-VERSION = 1
+VERSION = 2
 
 
 class BatchPosition(NamedTuple):
@@ -24,11 +24,15 @@ class BatchPosition(NamedTuple):
     epochs: int
     batch: int
     batches: int
+    before: int = 0
+    """Batches of networks that were trained before, of several."""
+    after: int = 0
+    """And of those that will be."""
 
     @property
     def items(self) -> tuple[int, int]:
         """Batches begun and batches in all."""
-        return (self.epoch - 1) * self.batches + self.batch, self.epochs * self.batches
+        return self.before + (self.epoch - 1) * self.batches + self.batch, self.before + self.epochs * self.batches + self.after
 
 
 class Course(Part):

@@ -20,8 +20,6 @@ import pytest
 from bench.operations.world import slow_strategy
 
 pytestmark = pytest.mark.process
-UNMEASURED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
-"""Coverage is measured by the other suites: here it would only slow every process down."""
 ENDED = {"completed", "failed", "cancelled"}
 
 
@@ -36,7 +34,7 @@ class User:
     @property
     def environment(self) -> dict[str, str]:
         own = {"KTRDR_HOME": str(self.home), "KTRDR_LEDGER": str(self.home.parent / "trials.sqlite"), "KTRDR_PORT": "0", "COLUMNS": "80"}
-        dropped = {"KTRDR_API_URL", "KTRDR_TOKEN", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", *UNMEASURED}
+        dropped = {"KTRDR_API_URL", "KTRDR_TOKEN", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"}
         return {**{k: v for k, v in os.environ.items() if k not in dropped}, **own, **self.extra}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -72,13 +70,9 @@ class User:
         return path.read_text(encoding="utf-8")[-3000:] if path.exists() else "(no log)"
 
     def wait(self, operation_id: str, until: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
-        """Poll one operation until it is as wanted."""
-        deadline = time.monotonic() + seconds
-        while True:
-            operation: dict[str, Any] = self.json("status", operation_id)
-            if until(operation):
-                return operation
-            assert time.monotonic() < deadline, f"waited {seconds} s in vain; last seen: {operation}\n{self.log()}"
+        """Ask for an operation by the command, which starts a backend where there is none, then look until it is as wanted."""
+        operation: dict[str, Any] = self.json("status", operation_id)
+        return operation if until(operation) else self.catch(operation_id, until, seconds, pause=0.1)
 
     def record(self, operation_id: str) -> dict[str, Any]:
         """An operation, asked for over HTTP: quicker than a command."""
@@ -93,12 +87,14 @@ class User:
             found: dict[str, Any] = json.load(response)["data"]
         return found
 
-    def catch(self, operation_id: str, until: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
+    def catch(
+        self, operation_id: str, until: Callable[[dict[str, Any]], bool], seconds: float = 60, pause: float = 0.01
+    ) -> dict[str, Any]:  # fmt: skip
         """Look very often until an operation is as wanted, for what is over soon."""
         deadline = time.monotonic() + seconds
         while not until(operation := self.record(operation_id)):
             assert time.monotonic() < deadline, f"waited {seconds} s in vain; last seen: {operation}\n{self.log()}"
-            time.sleep(0.01)
+            time.sleep(pause)
         return operation
 
     def slow_strategy(self, epochs: int = 60) -> str:

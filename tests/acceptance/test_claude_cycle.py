@@ -175,7 +175,7 @@ def test_killed_runners_pay_for_nothing_twice(user: User, wire: Wire) -> None:
         find = runner_of(user, "agent_design")
         while (pid := find()) is None:
             time.sleep(0.02)
-        time.sleep(chance.uniform(0, 1.2))
+        time.sleep(chance.uniform(0, 1.2))  # any instant of the attempt
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

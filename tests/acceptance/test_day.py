@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,10 @@ def test_a_day_from_training_to_a_resumed_one(user: User) -> None:
     assert "Operation completed successfully!" in followed.stdout
     assert {row["operation_id"] for row in user.json("ops")} == {trained, tested}
     assert user.json("status")["operations"]["completed"] == 2
+    assert Path(user.json("report", tested)["path"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+    user.run("report", trained, "--output", "training.html")
+    assert "Knowing nothing" in (user.folder / "training.html").read_text(encoding="utf-8")
+    assert user.json("compare", tested, tested)["config"] == []
     research = user.json("research", "test strategy")["operation_id"]
     assert user.json("cancel", research)["status"] == "cancelled"
     long = user.json("train", user.slow_strategy(), *LONG)["operation_id"]

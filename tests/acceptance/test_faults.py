@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
 from bench.operations import cancel, interrupt, kill, listing, progress, start
 from bench.operations.world import JSON, world
+from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.process, pytest.mark.torch]
 CEILING = 5000.0
@@ -24,7 +27,14 @@ def test_cancel_leaves_no_process_and_the_row_says_so(figures: Callable[[], JSON
 
 
 def test_whatever_is_killed_ends_as_if_nothing_had_happened() -> None:
-    assert kill.measure(3)
+    assert kill.measure(4)
+
+
+def test_a_load_of_bars_that_is_killed_tears_and_loses_nothing() -> None:
+    """In a process of its own: it forks."""
+    command = [sys.executable, "-m", "bench.operations", "bars", "--samples", "3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_ctrl_c_on_everything_that_is_followed() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ktrdr.sample import FOLDER
 from tests.acceptance.conftest import ENDED, User
 
 pytestmark = [pytest.mark.process, pytest.mark.torch]
@@ -39,6 +40,20 @@ def test_training_and_backtest_follow_as_json_lines(regular: User) -> None:
     assert tested[-1]["operation"]["result_summary"]["metrics"]["total_trades"] >= 0
 
 
+def test_ten_epochs_are_ten_from_the_command_to_the_runner(regular: User) -> None:
+    path = regular.folder / "ten.yaml"
+    text = (FOLDER / "strategies" / "momentum.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("epochs: 20", "epochs: 10").replace("name: momentum", "name: ten"), encoding="utf-8")
+    words = ("train", str(path), "--start", "2015-01-01", "--end", "2015-06-01", "--follow")
+    done = regular.lines(*words)[-1]["operation"]
+    assert done["result_summary"]["epochs_run"] == 10
+    assert done["progress"]["context"]["total_epochs"] == 10
+    shown = regular.run(*words).stdout
+    for word in ("Epoch ", "/10", "Verdict:", "Accuracy:", "Precision:", "Recall:", "F1 score:", "Test loss:", "Calibration:",
+                 "Epochs run:      10", "Time:", "Model size:", "Model:", "train ", "validation ", "test "):  # fmt: skip
+        assert word in shown, shown
+
+
 def test_a_strategy_that_was_never_trained_names_the_command_that_trains_it(user: User) -> None:
     refused = user.run("backtest", "momentum", "--start", "2016-01-01", "--end", "2016-02-01", code=1)
     assert "ktrdr train momentum" in refused.stderr
@@ -59,6 +74,15 @@ def test_a_cancelled_training_is_resumed_and_equals_one_that_was_not(user: User)
     pairs = [Path(whole["model_path"]), Path(resumed["result_summary"]["model_path"])]
     for file in ("model.safetensors", "manifest.json"):
         assert pairs[0].joinpath(file).read_bytes() == pairs[1].joinpath(file).read_bytes()
+
+
+def test_a_killed_backend_goes_on_with_a_training_from_its_checkpoint(user: User) -> None:
+    started = user.json("train", user.slow_strategy(), "--start", "2008-01-01", "--end", "2015-01-01")
+    user.wait(started["operation_id"], lambda o: o["checkpoint"] is not None or o["status"] in ENDED)
+    user.kill_backend()
+    ended = user.wait(started["operation_id"], lambda o: o["status"] in ENDED)
+    assert ended["status"] == "completed"
+    assert ended["attempt"] == 2
 
 
 def test_bars_are_loaded_from_a_file_and_used(regular: User) -> None:

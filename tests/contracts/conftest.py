@@ -1,4 +1,4 @@
-"""Real databases: a SQLite file for each test, and one PostgreSQL server from a wheel for all of them."""
+"""Real databases (a SQLite file for each test, one PostgreSQL server from a wheel for all), and a language model's server."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ktrdr.operations.store import Store
+
+if TYPE_CHECKING:
+    from tests.wire.messages import Wire
+    from tests.wire.talk import Client
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +64,27 @@ async def store(database_url: str) -> AsyncIterator[Store]:
     opened = await Store.open(database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    """A server that speaks as a language model's provider does."""
+    from tests.wire.messages import Wire
+
+    with Wire() as server:
+        yield server
+
+
+@pytest.fixture
+def here(request: pytest.FixtureRequest) -> str:
+    """Keeps the requests of one test apart from those of the others."""
+    return f"test-{abs(hash(request.node.name))}"
+
+
+@pytest.fixture
+async def client(wire: Wire, here: str) -> AsyncIterator[Client]:
+    """The provider's own client, pointed at a persona."""
+    from tests.wire.talk import clients
+
+    async with clients(wire, here) as make:
+        yield make

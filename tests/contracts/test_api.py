@@ -312,8 +312,14 @@ def test_bars_can_be_loaded_listed_and_read(api: httpx.Client) -> None:
     assert odd["split_like"]["examples"][0].startswith("2000-06-21")
     assert set(odd["missing"]) == {"check", "count", "first", "examples", "sentence"}
     assert good(api.get("/data/check", params={"symbol": "TEST", "timeframe": "1h"}))["findings"] == []
+    beside = {"symbol": "TEST", "timeframe": "1h", "against": "synthetic"}
+    assert good(api.get("/data/check", params=beside))["findings"] == []
+    refused(api.get("/data/check", params={**beside, "against": "yahoo"}), 404, "no_data")
     refused(api.get("/data/check", params={"symbol": "NOTHING", "timeframe": "1h"}), 404, "no_data")
     refused(api.get("/data/NOTHING/1h"), 404, "no_data")
+    assert good(api.get("/data/TEST/1h", params={"limit": 5, "adjust": "raw"})) == rows
+    assert rows["adjustment"] == "raw"
+    refused(api.get("/data/TEST/1h", params={"adjust": "twice"}), 422, "validation_error")
     refused(api.get("/data/EURUSD/1h", params={"start_date": "yesterday"}), 422, "invalid")
     refused(api.get("/data/EURUSD/9z"), 422, "invalid")
     refused(api.get("/data/range"), 422, "validation_error")
@@ -354,6 +360,7 @@ def test_strategies_can_be_listed_shown_checked_and_translated(api: httpx.Client
     refused(api.get("/strategies/nothing"), 404, "not_found")
     refused(api.get("/strategies/nothing/features"), 404, "not_found")
     assert {"rsi", "macd"} <= {indicator["name"] for indicator in good(api.get("/indicators"))}
+    assert good(api.get("/schemas/strategy"))["title"] == "ktrdr strategy"
     old = "name: old\nversion: '2.0'\nindicators:\n  - {name: rsi, feature_id: rsi_14, period: 14}\n"
     refused(api.post("/strategies/migrate", json={"strategy": "[]"}), 422, "invalid_strategy")
     assert api.post("/strategies/migrate", json={"strategy": old}).status_code in {200, 422}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import threading
@@ -19,11 +18,11 @@ from ktrdr.market.bars import COLUMNS, Bars
 from ktrdr.market.gaps import find_gaps
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Cancelled
-from ktrdr.operations.model import Operation, Status
+from ktrdr.operations.model import Status
 from ktrdr.providers.base import Provider, build
-from ktrdr.services.operations import OperationsService
 from ktrdr.settings import Settings
 from ktrdr.wiring import open_backend
+from tests.contracts.waiting import until
 from tests.wire.exchange import Candles, Exchange, rate_limited, utc
 from tests.wire.web import BROKEN, Reply, Request, serving
 
@@ -239,14 +238,6 @@ def test_cancel_is_heard_within_a_wait(exchange: Exchange, url: str) -> None:
 def since(request: Request) -> datetime:
     """From when a request asks for candles."""
     return datetime.fromtimestamp(int(request.query.get("startTime", 0)) / 1000, UTC)
-
-
-async def until(operations: OperationsService, started: str, wanted: Any, seconds: float = 20) -> Operation:
-    give_up = time.monotonic() + seconds
-    while not wanted(operation := await operations.get(started)):
-        assert time.monotonic() < give_up, operation
-        await asyncio.sleep(0.01)
-    return operation
 
 
 @pytest.mark.process

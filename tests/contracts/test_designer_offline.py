@@ -148,20 +148,24 @@ class Stop(Exception):
     pass
 
 
-def test_what_the_caller_raises_ends_the_search_between_two_batches():
+@pytest.mark.parametrize("scored", [0, 2])
+def test_what_the_caller_raises_ends_the_search_and_what_was_scored_is_recorded(scored: int):
+    """The candidates are trained at once, and scored one after the other: whichever was is a trial."""
     calls: list[tuple[int, int, str]] = []
+    tried: list[Tried] = []
 
     def on_progress(done: int, total: int, sentence: str) -> None:
         calls.append((done, total, sentence))
-        if done == 2:
+        if done >= 3 and len(tried) == scored:
             raise Stop
 
     bars = noise(1, 3000)
-    tried: list[Tried] = []
     with pytest.raises(Stop):
         OfflineDesigner().design(brief_for(bars, 8), bars, OwnDesk(on_report=on_progress, tried=tried))
-    assert len(tried) == 2
-    assert calls[-1][2].startswith("Candidate 3/8")
+    done = [before for before, _, _ in calls]
+    assert done == sorted(done)
+    assert calls[-1][2].startswith("Candidates 1-8/8")
+    assert len(tried) == scored
 
 
 def test_a_search_of_one_needs_no_deflation():

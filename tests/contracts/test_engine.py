@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ktrdr.operations.readings import OperationQuery
 from ktrdr.services.operations import OperationsService
 from ktrdr.settings import Settings
 from ktrdr.wiring import Backend, open_backend, runner_environment
+from tests.contracts.waiting import until
 
 pytestmark = pytest.mark.process
 LONG = {"duration": 60, "iterations": 600}
@@ -29,16 +30,6 @@ LONG = {"duration": 60, "iterations": 600}
 async def backend(**settings: Any) -> AsyncIterator[Backend]:
     async with open_backend(Settings(**settings)) as opened:
         yield opened
-
-
-async def until(
-    operations: OperationsService, operation_id: str, wanted: Callable[[Operation], bool], seconds: float = 20
-) -> Operation:  # fmt: skip
-    deadline = time.monotonic() + seconds
-    while not wanted(operation := await operations.get(operation_id)):
-        assert time.monotonic() < deadline, operation
-        await asyncio.sleep(0.01)
-    return operation
 
 
 async def at_work(operations: OperationsService, **parameters: Any) -> tuple[Operation, int]:

@@ -23,7 +23,8 @@ from ktrdr.operations.readings import OperationQuery
 from ktrdr.settings import Settings
 from ktrdr.wiring import open_backend
 from tests.contracts.conftest import new_database
-from tests.contracts.test_engine import LONG, at_work, backend, is_there, runner_of, until
+from tests.contracts.test_engine import LONG, at_work, backend, is_there, runner_of
+from tests.contracts.waiting import until
 
 pytestmark = pytest.mark.process
 # Where a script sleeps for a minute, it stays until somebody ends it: leaving by itself would be another case.

@@ -15,7 +15,8 @@ from ktrdr.sample import FOLDER
 from ktrdr.services.operations import OperationsService
 from ktrdr.settings import Settings
 from ktrdr.wiring import Backend, open_backend
-from tests.contracts.test_engine import at_work, runner_of, until
+from tests.contracts.test_engine import at_work, runner_of
+from tests.contracts.waiting import until
 
 pytestmark = pytest.mark.process
 LONG = {"duration": 60, "iterations": 600}

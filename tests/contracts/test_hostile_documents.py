@@ -27,8 +27,7 @@ Found = dict[str, dict[str, Any]]
 def loaded_in(folder: Path) -> Found:
     """What became of each text, in one process with bounded memory that stands in a folder of its own."""
     folder.mkdir()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    environment = {**inherited, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "tests.wire.loading", str(MEMORY)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

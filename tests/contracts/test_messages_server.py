@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anthropic
@@ -15,28 +14,8 @@ from tests.wire.dialogue import Texts
 from tests.wire.hostile import hostile_assessments, hostile_texts
 from tests.wire.messages import Wire
 from tests.wire.reply import Usage
-from tests.wire.talk import ASSESS, MODEL, SAVE, SUMMARY, VALIDATE, Client, ask, called, clients, converse
+from tests.wire.talk import ASSESS, MODEL, SAVE, SUMMARY, VALIDATE, Client, ask, called, converse
 from tests.wire.texts import MISTAKES
-
-
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    with Wire() as server:
-        yield server
-
-
-@pytest.fixture
-def here(request: pytest.FixtureRequest) -> str:
-    """Keeps the requests of one test apart from those of the others."""
-    return f"test-{abs(hash(request.node.name))}"
-
-
-@pytest.fixture
-async def client(wire: Wire, here: str) -> AsyncIterator[Client]:
-    """The real client, pointed at a persona."""
-    async with clients(wire, here) as make:
-        yield make
-
 
 # --- what it says
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
 
 import anthropic
 import httpx
@@ -12,27 +11,7 @@ import pytest
 from tests.wire.faults import FAILURES
 from tests.wire.messages import Wire
 from tests.wire.reply import Usage
-from tests.wire.talk import SAVE, Client, ask, clients
-
-
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    with Wire() as server:
-        yield server
-
-
-@pytest.fixture
-def here(request: pytest.FixtureRequest) -> str:
-    """Keeps the requests of one test apart from those of the others."""
-    return f"test-{abs(hash(request.node.name))}"
-
-
-@pytest.fixture
-async def client(wire: Wire, here: str) -> AsyncIterator[Client]:
-    """The real client, pointed at a persona."""
-    async with clients(wire, here) as make:
-        yield make
-
+from tests.wire.talk import SAVE, Client, ask
 
 TYPED = {
     "invalid_request": anthropic.BadRequestError,

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +18,7 @@ import pytest
 from tests.wire.messages import Wire, apart
 from tests.wire.meter import billed_by_model, read_log
 from tests.wire.reply import Usage
-from tests.wire.talk import MODEL, SAVE, Client, ask, clients
-
-
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    with Wire() as server:
-        yield server
-
-
-@pytest.fixture
-def here(request: pytest.FixtureRequest) -> str:
-    """Keeps the requests of one test apart from those of the others."""
-    return f"test-{abs(hash(request.node.name))}"
-
-
-@pytest.fixture
-async def client(wire: Wire, here: str) -> AsyncIterator[Client]:
-    """The real client, pointed at a persona."""
-    async with clients(wire, here) as make:
-        yield make
-
+from tests.wire.talk import MODEL, SAVE, Client, ask
 
 # --- who hangs up, and when
 

@@ -15,6 +15,7 @@ import pytest
 from ktrdr.agents.designer import Assessment
 from ktrdr.agents.offline import OfflineDesigner
 from ktrdr.errors import CycleError, GateError, KtrdrError, Unavailable, WorkerError
+from ktrdr.evaluation.trials import Curve
 from ktrdr.kinds.base import KINDS, Kind, Workspace
 from ktrdr.llm.scripted import MEDIOCRE, ScriptedDesigner
 from ktrdr.market.bars import Bars
@@ -99,7 +100,8 @@ class OnTheSpot:
             return self.steps.setdefault(message["step_key"], message["fields"].get("answer"))
         if message["type"] == "write":
             key = f"{self.operation_id} {message['step_key']}"
-            self.workspace.trials.append(Trial(key=key, operation_id=self.operation_id, **message["fields"]))
+            curve = Curve.model_validate(given) if (given := message["fields"].pop("curve", None)) else None
+            self.workspace.trials.append(Trial(key=key, operation_id=self.operation_id, **message["fields"]), curve)
             return None
         if message["step"] not in self.children:
             child = json.loads(json.dumps(message["parameters"], allow_nan=False))
@@ -152,7 +154,7 @@ def test_a_cycle_goes_from_a_goal_to_a_verdict(tmp_path):
     assert found["verdict"] in {"promising", "mediocre", "poor"}
     assert found["strategy_name"].startswith("momentum_eurusd_1h_")
     assert [gate["gate"] for gate in found["gates"]] == ["training", "backtest"]
-    assert set(found["backtest"]["benchmarks"]) == {"buy_and_hold", "flat"}
+    assert set(found["backtest"]["benchmarks"]) == {"buy_and_hold", "flat", "volatility_hold", "random_entry"}
     assert found["costs"].startswith("per side: spread")
     assert "not by a language model" in found["designed_by"]
     assert found["trials"]["count"] == 4
@@ -358,15 +360,15 @@ def test_a_child_that_cannot_be_started_ends_the_cycle_with_the_reason(tmp_path)
 
 def test_a_backtest_that_was_drained_ends_with_the_same_bytes(tmp_path):
     workspace = workspace_in(tmp_path)
-    workspace.bars.write(swinging_bars(46_000))
+    workspace.bars.write(swinging_bars(230_000))
     trained(workspace)
-    parameters = {"strategy_name": "momentum", "start_date": "2015-05-05", "end_date": "2020-01-01"}
+    parameters = {"strategy_name": "momentum", "start_date": "2015-05-05", "end_date": "2041-01-01"}
     whole = run(workspace, "backtesting", parameters).result
-    begun = run(workspace, "backtesting", parameters, stop_at={"20,000/": Drained()})
+    begun = run(workspace, "backtesting", parameters, stop_at={"200,000/": Drained()})
     assert isinstance(begun.raised, Drained)
-    assert begun.link.checkpoints[-1].position == "bar 20000"
+    assert begun.link.checkpoints[-1].position == "bar 200000"
     resumed = run(workspace, "backtesting", parameters, begun.link.checkpoints[-1]).result
-    assert not any(report["current_step"].startswith("20,000/") for report in begun.link.progress[:-1])
+    assert not any(report["current_step"].startswith("200,000/") for report in begun.link.progress[:-1])
     for name, path in whole["files"].items():
         assert Path(path).read_bytes() == Path(resumed["files"][name]).read_bytes()
 

@@ -15,7 +15,7 @@ from ktrdr.models.predict import Perceptron, Recurrent, outputs_of, softmax
 from ktrdr.strategy.load import load_strategy
 from ktrdr.strategy.sections import Training
 from ktrdr.strategy.spec import Strategy
-from ktrdr.training.descent import Descent
+from ktrdr.training.descent import Descent, Layout
 from ktrdr.training.fit import Fitted, fit
 from ktrdr.training.networks import class_weights_of, forward, initial_weights
 from ktrdr.training.score import cross_entropy, forecast_loss
@@ -247,20 +247,27 @@ def test_steps_are_those_of_torchs_own_optimizers(optimizer: str) -> None:
     training = Training(optimizer=optimizer, learning_rate=0.01, weight_decay=0.01)
     shape = Perceptron(inputs=3, hidden=(4,), outputs=3, activation="tanh")
     start = initial_weights(shape, 1)
-    mine = Descent(training, start, {})
+    mine = Descent([training], Layout(shape.shapes()), [start], [{}])
+    slopes, own = mine.arrays(mine.gradient), {}
+    for name, array in mine.arrays(mine.vector).items():
+        own[name] = array[0].detach().requires_grad_()
+        own[name].grad = slopes[name][0]
+    pace = mine.pace([0.01], [0], 20)
     theirs = {name: torch.from_numpy(array.copy()).requires_grad_() for name, array in start.items()}
     given = {"lr": 0.01, "weight_decay": 0.01}
     makers = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
     peer = torch.optim.SGD(theirs.values(), momentum=0.9, **given) if optimizer == "sgd" else makers[optimizer](theirs.values(), **given)
     for step in range(1, 21):
         x = torch.from_numpy(np.random.default_rng(step).normal(0, 3, (16, 3)).astype(np.float32))
-        mine.step((forward(mine.tensors, shape, x) ** 2).sum(), 0.01, step)
+        mine.gradient.zero_()
+        (forward(own, shape, x) ** 2).sum().backward()
+        mine.move(pace[step - 1])
         peer.zero_grad()
         (forward(theirs, shape, x) ** 2).sum().backward()
         torch.nn.utils.clip_grad_norm_(theirs.values(), 1.0)
         peer.step()
-    for name, tensor in mine.tensors.items():
-        np.testing.assert_allclose(tensor.detach().numpy(), theirs[name].detach().numpy(), atol=2e-6)
+    for name, array in mine.weights(0).items():
+        np.testing.assert_allclose(array, theirs[name].detach().numpy(), atol=2e-6)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "leaky_relu"])

@@ -13,7 +13,7 @@ from ktrdr.strategy.load import load_strategy
 from ktrdr.strategy.spec import Strategy
 from ktrdr.training.run import train_model
 from ktrdr.training.state import FitState
-from tests.contracts.test_training_run import END, NETWORKS, START, TEXT, bars
+from tests.contracts.test_training_run import END, NETWORKS, START, bars, text_of
 
 pytestmark = pytest.mark.torch
 OPERATION = "op_training_20260101_000000_00000000"
@@ -25,8 +25,7 @@ ROUGH = (
 
 
 def strategy_of(network: str) -> Strategy:
-    text = TEXT.replace("{type: mlp, architecture: {hidden_layers: [8]}}", NETWORKS[network])
-    return load_strategy(text.replace("epochs: 3, learning_rate: 0.01", ROUGH), "test").strategy
+    return load_strategy(text_of(network).replace("epochs: 3, learning_rate: 0.01", ROUGH), "test").strategy
 
 
 def trained(strategy: Strategy, resume: FitState | None = None) -> tuple[Model, list[FitState]]:

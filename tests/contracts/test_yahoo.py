@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import threading
@@ -22,11 +21,11 @@ from ktrdr.market.actions import Action
 from ktrdr.market.bars import COLUMNS, Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Cancelled
-from ktrdr.operations.model import Operation, Status
+from ktrdr.operations.model import Status
 from ktrdr.providers.base import Provider, build
-from ktrdr.services.operations import OperationsService
 from ktrdr.settings import Settings
 from ktrdr.wiring import open_backend
+from tests.contracts.waiting import until
 from tests.wire.web import BROKEN, Reply, Request
 from tests.wire.yahoo import NEW_YORK, RATE_LIMITED, SECONDS, Listing, Row, YahooFinance, error, opening, proxied
 
@@ -299,14 +298,6 @@ def test_cancel_is_heard_within_a_wait(yahoo: YahooFinance) -> None:
 # --- through a real backend, with a process of its own
 
 
-async def until(operations: OperationsService, started: str, wanted: Any, seconds: float = 30) -> Operation:
-    give_up = time.monotonic() + seconds
-    while not wanted(operation := await operations.get(started)):
-        assert time.monotonic() < give_up, operation
-        await asyncio.sleep(0.01)
-    return operation
-
-
 @pytest.mark.process
 async def test_a_load_that_is_killed_half_way_is_completed_with_its_actions(yahoo: YahooFinance) -> None:
     gate, held = threading.Event(), threading.Event()
@@ -354,7 +345,6 @@ async def test_an_error_of_yahoo_is_the_error_of_the_load(yahoo: YahooFinance) -
         started = (await opened.operations.start("data_load", asked)).operation_id
         ended = await until(opened.operations, started, lambda o: o.status.ended)
         assert ended.status is Status.COMPLETED
-        assert_equal(
-            opened.workspace.bars.read("AAPL", DAY, end=datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC), provider="yahoo"),
-            finished(yahoo.listings["AAPL"]),
-        )
+        midnight = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC)
+        bars = opened.workspace.bars.read("AAPL", DAY, end=midnight, provider="yahoo", adjust="raw")
+        assert_equal(bars, finished(yahoo.listings["AAPL"]))

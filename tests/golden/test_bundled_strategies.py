@@ -15,7 +15,7 @@ from ktrdr.strategy.load import load_strategy
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", ["momentum", "mean_reversion", "trend_momentum"])
+@pytest.mark.parametrize("name", ["momentum", "mean_reversion", "trend_momentum", "channel_break", "trend_pullback"])
 def test_its_default_range_has_bars_features_and_labels_of_both_sides(name: str, shared_data: Path) -> None:
     import polars as pl
 

@@ -123,6 +123,12 @@ def test_it_equals_talib_with_other_parameters(name: str) -> None:
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("period", [2, 9, 14])
+def test_the_average_true_range_is_talibs(period: int) -> None:
+    bars = walk(2000, seed=5)
+    np.testing.assert_array_equal(compute("atr", bars, period=period)["value"], talib.ATR(bars.high, bars.low, bars.close, period))
+
+
 def test_a_parabolic_that_begins_with_another_factor_is_talibs_extended_one_without_its_sign() -> None:
     bars = walk(500)
     extended = talib.SAREXT(bars.high, bars.low, 0, 0, 0.01, 0.03, 0.15, 0.01, 0.03, 0.15)

@@ -109,13 +109,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """A socket for a Site."""
+    """A socket for what a handler answers from: a Site, or something else with a handler of its own."""
 
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, site: Site, handler: type[Handler] = Handler) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
+    def __init__(self, site: Any, handler: type[BaseHTTPRequestHandler] = Handler, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), handler)
         self.site = site
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -123,9 +123,9 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(site: Site, handler: type[Handler] = Handler) -> Iterator[str]:
-    """The address of a Site, on a free port of this machine."""
-    server = Server(site, handler)
+def serving(site: Any, handler: type[BaseHTTPRequestHandler] = Handler, port: int = 0) -> Iterator[str]:
+    """The address of a Site, on this port of this machine, or on a free one."""
+    server = Server(site, handler, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -11,14 +11,17 @@ from pydantic import BaseModel, ConfigDict
 
 from ktrdr.api.deps import Answer, TheWorkspace
 from ktrdr.errors import Invalid
+from ktrdr.market.actions import Adjust
 from ktrdr.market.bars import Bars, as_datetime
 from ktrdr.market.checks import Finding, check_series
+from ktrdr.market.compare import compare
 from ktrdr.market.rows import check_rows
 from ktrdr.market.sessions import asset_class, within_hours
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.providers.base import build
 from ktrdr.providers.files import Files
 from ktrdr.stores.bars import canonical
+from ktrdr.stores.catalog import Hours
 from ktrdr.strategy.sections import moment
 
 router = APIRouter(tags=["data"])
@@ -31,6 +34,7 @@ class SeriesSummary(BaseModel):
     symbol: str
     timeframe: str
     provider: str
+    hours: Hours
     first: datetime
     last: datetime
     bars: int
@@ -46,6 +50,8 @@ class BarRows(BaseModel):
     symbol: str
     timeframe: str
     provider: str
+    adjustment: str
+    """Which splits and dividends are out of the prices."""
     total: int
     dates: list[str]
     ohlcv: list[list[float]]
@@ -125,8 +131,8 @@ async def list_symbols(workspace: TheWorkspace, symbol: str | None = None) -> An
     found = await asyncio.to_thread(workspace.bars.series)
     return Answer(data=[
         SeriesSummary(
-            symbol=s.symbol, timeframe=s.timeframe.name, provider=s.provider, first=s.first, last=s.last, bars=s.bars, bundled=s.bundled,
-            asset_class=asset_class(s.symbol), origin=s.origin,
+            symbol=s.symbol, timeframe=s.timeframe.name, provider=s.provider, hours=s.hours, first=s.first, last=s.last, bars=s.bars,
+            bundled=s.bundled, asset_class=asset_class(s.symbol), origin=s.origin,
         )
         for s in found
         if symbol is None or s.symbol == canonical(symbol)
@@ -146,16 +152,19 @@ async def data_range(workspace: TheWorkspace, symbol: str, timeframe: str, provi
 @router.get("/data/check")
 async def check_data(
     *, workspace: TheWorkspace, symbol: str, timeframe: str, provider: str | None = None, start_date: str | None = None,
-    end_date: str | None = None,
+    end_date: str | None = None, against: str | None = None,
 ) -> Answer[Quality]:  # fmt: skip
-    """Say what looks odd in stored bars, with counts and first examples."""
+    """Say what looks odd in stored bars, with counts and first examples; `against` names a provider whose bars to lay beside them."""
 
     def look() -> Quality:
         size = Timeframe(timeframe)
-        bars = workspace.bars.read(symbol, size, when(start_date), when(end_date), provider)
+        bars = workspace.bars.read(symbol, size, when(start_date), when(end_date), provider, adjust="raw")
         source = bars.provider.partition(" ")[0]
         stored = workspace.bars.stored(bars.symbol, size, source)
         found = check_series(bars, workspace.bars.actions(bars.symbol, source), datetime.now(UTC))
+        if against:
+            other = workspace.bars.read(symbol, size, when(start_date), when(end_date), against)
+            found += compare(workspace.bars.read(symbol, size, when(start_date), when(end_date), provider), other)
         return Quality(
             symbol=bars.symbol, timeframe=size.name, provider=bars.provider, origin=stored.origin if stored else "", bars=len(bars),
             findings=[FindingSummary.of(finding) for finding in found],
@@ -191,17 +200,23 @@ async def show_bars(
     start_date: str | None = None,
     end_date: str | None = None,
     provider: str | None = None,
+    adjust: Adjust = "splits",
     trading_hours: bool = False,
     include_extended: bool = False,
     limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
 ) -> Answer[BarRows]:
-    """Show the last bars of a range."""
-    bars = await asyncio.to_thread(workspace.bars.read, symbol, Timeframe(timeframe), when(start_date), when(end_date), provider)
-    if trading_hours or include_extended:
+    """Show the last bars of a range, with splits (and dividends: all) taken out of their prices, or as they were traded (raw)."""
+    size, dates = Timeframe(timeframe), (when(start_date), when(end_date))
+    wanted: Hours | None = "extended" if include_extended else "regular" if trading_hours else None
+    known = await asyncio.to_thread(workspace.bars.series)
+    own = wanted if any(s.hours == wanted and s.symbol == canonical(symbol) and s.timeframe == size for s in known) else None
+    bars = await asyncio.to_thread(workspace.bars.read, symbol, size, *dates, provider, adjust=adjust, hours=own)
+    adjustment = bars.adjustment
+    if wanted and not own:
         bars = chosen(bars, include_extended)
     last = bars.rows(slice(max(0, len(bars) - limit), len(bars)))
     columns = zip(last.open, last.high, last.low, last.close, last.volume, strict=True)
     return Answer(data=BarRows(
-        symbol=bars.symbol, timeframe=bars.timeframe.name, provider=bars.provider, total=len(bars),
+        symbol=bars.symbol, timeframe=bars.timeframe.name, provider=bars.provider, adjustment=adjustment, total=len(bars),
         dates=[as_datetime(time).isoformat() for time in last.time], ohlcv=[[float(value) for value in row] for row in columns],
     ))  # fmt: skip

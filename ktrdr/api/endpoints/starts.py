@@ -1,4 +1,4 @@
-"""Starting trainings, backtests, checks, data loads and the dummy."""
+"""Starting trainings, backtests, checks, explanations, data loads and the dummy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ktrdr.errors import Conflict, NotFound
 from ktrdr.kinds.backtesting import Backtesting
 from ktrdr.kinds.data_load import DataLoad
 from ktrdr.kinds.dummy import Dummy
+from ktrdr.kinds.model_explanation import ModelExplanation
 from ktrdr.kinds.strategy_check import StrategyCheck
 from ktrdr.kinds.training import Training
 
@@ -46,6 +47,12 @@ async def start_backtest(body: Backtesting, operations: Operations, idempotency_
 async def start_check(body: StrategyCheck, operations: Operations, idempotency_key: IdempotencyKey = None) -> Started:
     """Check that nothing in a strategy knows the future."""
     return started(await operations.start("strategy_check", given(body), idempotency_key=idempotency_key))
+
+
+@router.post("/models/explain", status_code=202, tags=["models"])
+async def start_explanation(body: ModelExplanation, operations: Operations, idempotency_key: IdempotencyKey = None) -> Started:
+    """Explain a model: its rules, how each has done, and why it decided as it did on a bar."""
+    return started(await operations.start("model_explanation", given(body), idempotency_key=idempotency_key))
 
 
 @router.post("/data/load", status_code=202, tags=["data"])

@@ -20,6 +20,7 @@ from ktrdr.stores.models import SavedModel
 from ktrdr.strategy.load import load_strategy
 from ktrdr.strategy.migrate import migrate
 from ktrdr.strategy.rules import input_ids
+from ktrdr.strategy.schema import strategy_schema
 from ktrdr.strategy.sections import NNInput
 from ktrdr.strategy.spec import Strategy
 
@@ -160,6 +161,12 @@ async def migrate_strategy(body: Document, workspace: TheWorkspace) -> Answer[Mi
     """Turn a version 2 strategy into version 3."""
     migrated = await asyncio.to_thread(migrate, *document(body, workspace))
     return Answer(data=Migration(text=migrated.text, dropped=[str(dropped) for dropped in migrated.dropped]))
+
+
+@router.get("/schemas/strategy", tags=["strategies"])
+async def show_schema() -> Answer[dict[str, Any]]:
+    """Show the grammar of strategies as JSON Schema, with which editors complete and check what is typed."""
+    return Answer(data=await asyncio.to_thread(strategy_schema))
 
 
 @router.get("/strategies/{name}", tags=["strategies"])

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 import ktrdr
 from ktrdr.api.deps import Answer, Operations, TheWorkspace
 from ktrdr.api.errors import ErrorAnswer
+from ktrdr.services.campaigns import Tried, tried
 from ktrdr.stores.trials import Recorded
 
 router = APIRouter(tags=["system"])
@@ -75,3 +76,9 @@ async def trials(
     """List every candidate that was ever scored, newest first."""
     found: list[Any] = await asyncio.to_thread(workspace.trials.list, limit, symbol)
     return Answer(data=found)
+
+
+@router.get("/trials/campaigns")
+async def campaigns(workspace: TheWorkspace, symbol: str | None = None) -> Answer[list[Tried]]:
+    """Say how much was tried on each symbol, by campaign, and what so many tries ask of the next result."""
+    return Answer(data=await asyncio.to_thread(tried, workspace.trials, symbol))

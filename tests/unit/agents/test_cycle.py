@@ -24,6 +24,7 @@ from ktrdr.agents.cycle import (
 )
 from ktrdr.agents.designer import Assessment, Trials
 from ktrdr.errors import CycleError, Invalid, WorkerError
+from ktrdr.evaluation.trials import TrialCount
 from ktrdr.labels.base import LABELS
 
 FIRST = datetime(2007, 1, 1, 21, tzinfo=UTC)
@@ -59,7 +60,16 @@ TESTED = {
     "costs": {"sentence": "per side: 0.5 pip"},
     "files": {"trades": "t.csv"},
     "warnings": [],
+    "promotion": {
+        "promoted": True,
+        "noise_bar": 0.5,
+        "sharpe_ratio": 1.0,
+        "effective_probability": 0.97,
+        "checks": [{"name": "delay", "passed": True, "value": 0.8, "threshold": 0.5, "sentence": "80% is left"}],
+        "trials": {"symbol": "EURUSD", "n": 3, "effective_n": 2.0, "kinds": {"search": 3}},
+    },
 }
+COUNTED = TrialCount(symbol="EURUSD", n=5, effective_n=5.0, kinds={"search": 5})
 PASSED = {"gate": "training", "passed": True, "reason": "passed", "checks": []}
 REFUSED = {"gate": "training", "passed": False, "reason": "loss_too_high (0.900 > 0.800)", "checks": []}
 
@@ -156,6 +166,16 @@ def test_a_refused_backtest_keeps_everything_that_was_measured():
     assert ended.backtest_reason is None
     assert ended.costs == "per side: 0.5 pip"
     assert [gate["passed"] for gate in ended.gates] == [True, False]
+    assert ended.promotion is not None
+    assert (ended.promotion.promoted, ended.promotion.checks[-1].name) == (False, "gates")
+    assert ended.counted(COUNTED).promotion == ended.promotion
+
+
+def test_a_strategy_that_was_never_backtested_is_not_promoted():
+    found = result().trained(TRAINED).gated(REFUSED).counted(COUNTED).promotion
+    assert found is not None
+    assert (found.promoted, found.trials.n) == (False, 5)
+    assert found.checks[0].sentence == "it was never backtested: the training gate refused it: loss_too_high (0.900 > 0.800)"
 
 
 def test_a_whole_cycle_takes_its_verdict_from_the_assessment():
@@ -165,5 +185,8 @@ def test_a_whole_cycle_takes_its_verdict_from_the_assessment():
     assert (shown["success"], shown["verdict"], shown["verdict_reason"]) == (True, "poor", "b; c")
     assert shown["files"] == {"strategy": "m.yaml", "model": "/models/m/op_1", "trades": "t.csv", "assessment": "a.json"}
     assert shown["trials"]["count"] == 64
+    assert shown["promotion"]["promoted"] is True
+    assert [check["name"] for check in shown["promotion"]["checks"]] == ["delay", "gates"]
+    assert "promotion" not in shown["backtest"]
     assert shown["notes"] == ["bars end early"]
     json.dumps(shown, allow_nan=False)

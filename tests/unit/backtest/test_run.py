@@ -122,9 +122,12 @@ def test_trades_and_equity_are_written_as_csv_and_lose_nothing() -> None:
     assert [float(row["net_pnl"]) for row in rows] == result.trades.net_pnl.tolist()
     assert rows[0]["entry_time"] == "2024-01-01T01:00:00Z"
     lines = result.equity_csv().splitlines()
-    assert lines[0] == "time,equity"
-    assert lines[1] == "2024-01-01T00:00:00Z,10200.0"
-    assert [float(line.partition(",")[2]) for line in lines[1:]] == result.equity.tolist()
+    assert lines[0] == "time,equity,buy_and_hold"
+    assert lines[1] == "2024-01-01T00:00:00Z,10200.0,10200.0"
+    assert [float(line.split(",")[1]) for line in lines[1:]] == result.equity.tolist()
+    held = [float(line.split(",")[2]) for line in lines[1:]]
+    assert held == result.benchmark_equity["buy_and_hold"].tolist()
+    assert held[-1] == pytest.approx(10_200 + result.benchmarks["buy_and_hold"].total_return)
 
 
 def test_the_caller_is_heard_and_can_end_the_run() -> None:

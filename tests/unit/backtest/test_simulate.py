@@ -20,7 +20,7 @@ def market() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def same(one: Simulation, other: Simulation) -> bool:
-    arrays = zip((one.equity, *one.ledger), (other.equity, *other.ledger), strict=True)
+    arrays = zip((one.equity, *one.ledger, *one.orders), (other.equity, *other.ledger, *other.orders), strict=True)
     return one.book == other.book and all(np.array_equal(a, b) for a, b in arrays)
 
 

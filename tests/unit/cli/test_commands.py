@@ -36,16 +36,36 @@ def metrics(total: float, sharpe: float | None, fall: float, trades: int, won: f
     }  # fmt: skip
 
 
+BASELINES = {
+    "majority_class": "hold", "majority_accuracy": 0.4983, "majority_loss": 1.0412, "shuffled_accuracy": 0.38, "previous_accuracy": 0.41,
+}  # fmt: skip
+
+
+def split(rows: int, accuracy: float) -> JSON:
+    one = {"rows": rows // 3, "answered": rows // 4, "precision": 0.44, "recall": 0.41, "f1_score": 0.4245}
+    return {
+        "rows": rows, "accuracy": accuracy, "loss": 0.9911, "precision": 0.44, "recall": 0.41, "f1_score": 0.4245, "not_scored": None,
+        "accuracy_interval": {"low": accuracy - 0.02, "high": accuracy + 0.02}, "relative_loss": 0.9021, "calibration_error": 0.0312,
+        "mean_absolute_error": None, "per_class": {"buy": one, "hold": {**one, "precision": None}, "sell": one}, "baselines": BASELINES,
+    }  # fmt: skip
+
+
 TRAINED: JSON = {
     "strategy_name": "momentum", "model_path": "/home/me/.ktrdr/models/momentum/" + TRAINING, "model_size_bytes": 12_345,
     "training_metrics": {
         "epochs_completed": 10, "best_epoch": 7, "stopped_early": False, "initial_loss": 1.1032, "final_train_loss": 0.9127,
         "final_train_accuracy": 0.561, "final_val_loss": 0.9784, "final_val_accuracy": 0.531, "loss_decrease": 0.1727,
     },
-    "test_metrics": {"rows": 900, "accuracy": 0.5217, "loss": 0.9911, "precision": 0.44, "recall": 0.41, "f1_score": 0.4245},
-    "baselines": {"majority_class": "HOLD", "majority_accuracy": 0.4983, "majority_loss": 1.0412, "shuffled_accuracy": 0.38},
+    "test_metrics": split(900, 0.5217), "split_metrics": {
+        "train": split(4200, 0.5611), "test": split(900, 0.5217),
+        "validation": {
+            **split(20, 0.0), "accuracy": None, "loss": None, "accuracy_interval": None, "not_scored": "all of its rows are 'hold'",
+        },
+    },
+    "verdict": "better than every baseline", "baselines": BASELINES,
     "model_info": {"parameters_count": 323},
 }  # fmt: skip
+TALLIED = {"symbol": "EURUSD", "n": 66, "effective_n": 41.2, "kinds": {"search": 64, "training": 1, "backtest": 1}, "broken_at": None}
 TESTED: JSON = {
     "strategy_name": "momentum", "symbol": "EURUSD", "timeframe": "1h", "start_date": "2017-01-01", "end_date": "2018-01-01",
     "provider": "sample", "in_sample": False, "warnings": [], "initial_capital": 100_000.0, "final_equity": 103_210.5,
@@ -54,8 +74,78 @@ TESTED: JSON = {
     "benchmarks": {"buy_and_hold": metrics(0.1403, 1.7731, 0.0461, 1, 1.0), "flat": metrics(0.0, None, 0.0, 0, None)},
     "leak_proof": {"passed": True, "seed": 7, "checks": [{"name": "features", "passed": True}, {"name": "fills", "passed": True}]},
     "files": {"trades": "/home/me/.ktrdr/reports/op/trades.csv", "equity": "/home/me/.ktrdr/reports/op/equity.csv"},
+    "intervals": {
+        "sharpe_ratio": {"low": -0.91, "high": 2.64}, "total_return_pct": {"low": -0.0421, "high": 0.1104}, "max_drawdown_pct": None,
+        "confidence": 0.95, "draws": 1000, "unit": "days", "seed": 7, "undefined": {"max_drawdown_pct": "too few days"},
+    },
+    "promotion": {
+        "promoted": False, "noise_bar": 2.41, "sharpe_ratio": 0.8412, "effective_probability": 0.11,
+        "trials": TALLIED,
+        "checks": [
+            {"name": "leak_proof", "passed": True, "value": None, "threshold": None, "sentence": "nothing knows the future"},
+            {"name": "track_length", "passed": False, "value": 1.0, "threshold": 5.65, "sentence":
+             "1.0 years tested; 66 trials ask for 5.6, else luck alone may show a Sharpe ratio of 1"},
+        ],
+    },
+    "scrutiny": {
+        "stress": {"break_even": 0.00012, "cells": [
+            {"fee": fee, "slippage": fee, "delay": delay, "total_return_pct": 0.05 - 0.02 * fee - 0.01 * delay}
+            for fee, delay in ((0, 0), (1, 0), (1, 1), (2, 0))
+        ]},
+        "fragility": {"reason": None, "profitable": 0.7143, "neighbours": [None] * 28,
+                      "worst": {"place": "fuzzy_sets.rsi.low[2]", "share": -0.1, "figure": -0.021}},
+        "walk_forward": {
+            "anchored": {"anchored": True, "efficiency": 0.42, "reason": None, "steps": [
+                {"outside": each} for each in (0.031, -0.004, None)
+            ]},
+            "rolling": {"anchored": False, "efficiency": None, "reason": "no fold earned anything", "steps": [{"outside": -0.01}]},
+        },
+    },
 }  # fmt: skip
 LEAK_OF = "1h_strength_falling of bar 4102 is None where the bars end at 4102, and 0.25 where they go on"
+
+
+def reasons(*, at: str | None, fidelity: float = 0.991, origin: str = "model") -> JSON:
+    """An explanation of two rules."""
+    condition = {
+        "feature_id": "1h_strength_falling", "fuzzy_set": "strength", "word": "falling", "timeframe": "1h", "indicator": "rsi (14)",
+        "above": None, "below": 38.2, "boundary": 0.59, "steepness": 12.5,
+    }  # fmt: skip
+    sell, otherwise = {"buy": 0.2, "hold": 0.1, "sell": 0.7}, {"buy": 0.55, "hold": 0.1, "sell": 0.35}
+    texts = ("IF strength is falling (rsi (14) below about 38.2) THEN SELL (70%)", "OTHERWISE BUY (55%)")
+    rules = [
+        {"number": 1, "text": texts[0], "conditions": [condition], "weight": 0.3, "answer": sell, "signal": "sell", "bars": 400,
+         "coverage": 0.4, "labelled_bars": 390, "precision": 0.641, "trades": 21, "wins": 9, "gross_pnl": 812.5, "costs": 212.0,
+         "net_pnl": 600.5},
+        {"number": 2, "text": texts[1], "conditions": [], "weight": -1.2, "answer": otherwise, "signal": "buy", "bars": 600,
+         "coverage": 0.6, "labelled_bars": 0, "precision": None, "trades": 0, "wins": 0, "gross_pnl": 0.0, "costs": 0.0, "net_pnl": 0.0},
+    ]  # fmt: skip
+    report = {
+        "schema_version": 1, "strategy_name": "momentum", "content_hash": "ab" * 32, "network": "tsk" if origin == "model" else "mlp",
+        "origin": origin, "called": "rules" if fidelity >= 0.95 else "sketch",
+        "fidelity": {"value": fidelity, "bars": 1000, "together": 1.0 if origin == "model" else 0.774, "enough": 0.95},
+        "symbol": "EURUSD", "timeframe": "1h", "start": "2017-01-01T00:00:00+00:00", "end": "2018-01-01T00:00:00+00:00", "bars": 1000,
+        "in_sample": False, "confidence_threshold": 0.5, "sharpness": 2.0, "rules": rules, "trades": 21, "net_pnl": 600.5,
+    }  # fmt: skip
+    held = {"feature_id": "1h_strength_falling", "degree": 0.79, "boundary": 0.59, "steepness": 12.5, "holds": 0.924}
+    votes = [
+        {"number": 1, "text": texts[0], "conditions": [held], "weight": 0.3, "strength": 0.22, "share": 0.94, "answer": sell,
+         "contribution": {"buy": 0.188, "hold": 0.094, "sell": 0.658}},
+        {"number": 2, "text": texts[1], "conditions": [], "weight": -1.2, "strength": -1.2, "share": 0.06, "answer": otherwise,
+         "contribution": {"buy": 0.033, "hold": 0.006, "sell": 0.021}},
+    ]  # fmt: skip
+    answer = {"buy": 0.221, "hold": 0.1, "sell": 0.679}
+    change = {"input": "strength", "timeframe": "1h", "indicator": "rsi (14)", "value": 34.2, "to": 41.7}
+    bar = {
+        "time": at, "signal": "sell", "answer": answer, "sharpness": 2.0, "votes": votes, "voted": answer,
+        "readings": [{"input": "strength", "timeframe": "1h", "indicator": "rsi (14)", "value": 34.2,
+                      "words": {"strength falling": 0.79, "strength balanced": 0.0}}],
+        "flip": {"changes": [change], "distance": 0.12, "signal": "buy", "answer": {"buy": 0.501, "hold": 0.1, "sell": 0.399}},
+    }  # fmt: skip
+    return {
+        "strategy_name": "momentum", "model_path": "/home/me/.ktrdr/models/momentum/" + TRAINING, "provider": "sample", "report": report,
+        "bar": bar if at else None, "files": {"explanation": "/home/me/.ktrdr/reports/op/explanation.json"},
+    }  # fmt: skip
 
 
 def proved(*, clean: bool) -> JSON:
@@ -134,7 +224,7 @@ PENDING = operation(
               "items_total": None, "context": {}},
 )  # fmt: skip
 CHECKPOINT = {
-    "checkpoint_id": "chk_5e6f7a8b", "position": "epoch 5", "created_at": (datetime.now(UTC) - timedelta(hours=3.02)).isoformat(),
+    "checkpoint_id": "chk_5e6f7a8b", "position": "epoch 5", "created_at": (datetime.now(UTC) - timedelta(hours=2.96)).isoformat(),
     "path": "op/5", "sha256": "00", "size_bytes": 54_321,
 }  # fmt: skip
 RESUMED = {"operation_id": "op_training_20261120_080000_0a0b0c0d", "checkpoint_id": "chk_5e6f7a8b", "position": "epoch 5"}
@@ -196,6 +286,12 @@ CHECKED = operation(operation_type="strategy_check", status="completed", result_
 LEAKING = failed(
     "gate_failed", f"features: {LEAK_OF}", operation_type="strategy_check", result_summary=proved(clean=False)
 )  # fmt: skip
+EXPLAINED = operation(operation_type="model_explanation", status="completed", result_summary=reasons(at=None))
+SKETCHED = operation(
+    operation_type="model_explanation", status="completed", result_summary=reasons(at=None, fidelity=0.766, origin="student"),
+    warnings=["fidelity 76.6%, less than 95%: rules learned from its answers say too often something else than the model"],
+)  # fmt: skip
+REASONED = operation(operation_type="model_explanation", status="completed", result_summary=reasons(at="2017-06-01T10:00:00+00:00"))
 WHOLE = operation(operation_type="data_load", status="completed", result_summary=LOADED)
 PART = {**WHOLE, "result_summary": {**LOADED, "status": "partial", "diagnosis": "the file ends 2016-12-30"}}
 COUNTED = operation(operation_type="dummy", status="completed")
@@ -207,6 +303,9 @@ STARTS: dict[str, tuple[tuple[str, ...], str, JSON]] = {
     "backtest": (("backtest", "momentum", "-c", "100000"), "/backtests/start", BACKTESTED),
     "check": (("check", "momentum", "--cuts", "24"), "/strategies/check", CHECKED),
     "check_leak": (("check", "momentum"), "/strategies/check", LEAKING),
+    "explain": (("explain", "momentum"), "/models/explain", EXPLAINED),
+    "explain_sketch": (("explain", "momentum", "--symbol", "EURUSD"), "/models/explain", SKETCHED),
+    "explain_at": (("explain", "momentum", "--at", "2017-06-01T10:00"), "/models/explain", REASONED),
     "research": (("research", "find a momentum edge in EURUSD"), "/agent/trigger", RESEARCHED),
     "research_refused_by_a_gate": (("research", "--strategy", "momentum"), "/agent/trigger", REFUSED),
     "data_load": (("data", "load", "EURUSD", "-t", "1h"), "/data/load", WHOLE),
@@ -215,7 +314,7 @@ STARTS: dict[str, tuple[tuple[str, ...], str, JSON]] = {
     "resume": (("resume", "chk_5e6f7a8b"), "/checkpoints/chk_5e6f7a8b/resume", TAKEN_UP),
 }
 """The words of a command, where its start goes to, and how the operation ends."""
-ALWAYS_FOLLOW = ("check", "data", "dummy")
+ALWAYS_FOLLOW = ("check", "data", "dummy", "explain")
 
 
 @pytest.mark.parametrize("name", STARTS)
@@ -268,6 +367,7 @@ SERIES = {
     "symbol": "EURUSD",
     "timeframe": "1h",
     "provider": "sample",
+    "hours": "all",
     "bars": 31_000,
     "first": "2007-01-01T22:00:00Z",
     "last": "2012-01-01T21:00:00Z",
@@ -480,8 +580,8 @@ def test_a_trigger_without_a_goal_returns_at_once(api: Api) -> None:
     assert api.heard("POST", "/agent/trigger")[0].body == {}
 
 
-BARS = {"symbol": "EURUSD", "timeframe": "1h", "provider": "sample", "total": 31_000, "dates": ["2012-01-01T21:00:00+00:00"],
-        "ohlcv": [[1.2931, 1.2942, 1.2925, 1.29395, 1203.0]]}  # fmt: skip
+BARS = {"symbol": "EURUSD", "timeframe": "1h", "provider": "sample", "adjustment": "raw", "total": 31_000,
+        "dates": ["2012-01-01T21:00:00+00:00"], "ohlcv": [[1.2931, 1.2942, 1.2925, 1.29395, 1203.0]]}  # fmt: skip
 
 
 def test_bars(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
@@ -491,6 +591,7 @@ def test_bars(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     )
     for spelling in ("EURUSD", "eurusd", "EUR-USD"):
         api.on("GET", f"/data/{spelling}/1h", Answer(200, {"success": True, "data": BARS}))
+    api.on("GET", "/data/SPLIT/1h", Answer(200, {"success": True, "data": {**BARS, "symbol": "SPLIT", "adjustment": "splits 3f2a91c0"}}))
     reach = {"symbol": "EURUSD", "timeframe": "1h", "provider": "sample", "start_date": "2007-01-01T22:00:00Z",
              "end_date": "2012-01-01T21:00:00Z", "point_count": 31_000}  # fmt: skip
     api.on("GET", "/data/range", Answer(200, {"success": True, "data": reach}))
@@ -501,6 +602,8 @@ def test_bars(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     shown += screen(api, capsys, "data", "range", "EURUSD") + screen(api, capsys, "show", "FOO")
     known = [SERIES, {**SERIES, "timeframe": "1d"}]
     shown += screen(api, capsys, "data", "show", "EUR/USD", "1h", "-f", "csv")
+    shown += screen(api, capsys, "data", "show", "SPLIT", "1h", "--adjust", "splits")
+    assert api.heard("GET", "/data/SPLIT/1h")[0].query == {"adjust": "splits", "limit": "10"}
     agrees("bars", shown + screen(api, capsys, "show", "EURUSD") + screen(api, capsys, "show", "EURUSD", "1h", "--json"))
 
 
@@ -536,7 +639,8 @@ def test_what_is_missing_in_bars(api: Api, capsys: pytest.CaptureFixture[str]) -
 def test_the_series_of_this_machine(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     api.on("GET", "/symbols", Answer(200, {"success": True, "data": []}))
     shown = screen(api, capsys, "data", "list")
-    api.on("GET", "/symbols", Answer(200, {"success": True, "data": [{**SERIES, "origin": None}, {**SERIES, "origin": "binance spot"}]}))
+    found = [{**SERIES, "origin": None}, {**SERIES, "hours": "regular", "origin": "binance spot"}]
+    api.on("GET", "/symbols", Answer(200, {"success": True, "data": found}))
     agrees("data_list", shown + screen(api, capsys, "data", "list") + screen(api, capsys, "data", "list", "-f", "csv"))
 
 
@@ -545,6 +649,7 @@ def test_bars_are_deleted_only_by_a_yes(api: Api, capsys: pytest.CaptureFixture[
         "symbol": "EURUSD",
         "timeframe": "1h",
         "provider": "ib",
+        "hours": "regular",
         "bars": 1234,
         "first": "2007-01-01T22:00:00Z",
         "last": "2012-01-01T21:00:00Z",
@@ -552,14 +657,14 @@ def test_bars_are_deleted_only_by_a_yes(api: Api, capsys: pytest.CaptureFixture[
     api.on("DELETE", "/data/EURUSD/1h", Answer(200, {"success": True, "data": gone}))
     shown = screen(api, capsys, "data", "delete", "EURUSD", "1h")
     assert not api.heard("DELETE", "/data/EURUSD/1h")
-    agrees("data_delete", shown + screen(api, capsys, "data", "delete", "EURUSD", "1h", "--provider", "ib", "--yes"))
-    assert api.heard("DELETE", "/data/EURUSD/1h")[0].query == {"provider": "ib"}
+    agrees("data_delete", shown + screen(api, capsys, "data", "delete", "EURUSD", "1h", "--provider", "ib", "--hours", "regular", "--yes"))
+    assert api.heard("DELETE", "/data/EURUSD/1h")[0].query == {"provider": "ib", "hours": "regular"}
 
 
 def test_a_load_shows_its_plan_before_it_begins(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     planned = {**WHOLE["metadata"], "plan": {"bars": 1_827_000, "requests": 365, "seconds": 3660.0, "parts": 365, "spans": []}}
     running = {**WHOLE, "status": "running", "completed_at": None, "result_summary": None}
-    found = {**LOADED, "gaps": {"suspicious": {"places": 1, "bars": 12}}, "requests": 365, "seconds_waiting": 3000.0, "conflicts": 2}
+    found = {**LOADED, "gaps": {"suspicious": {"places": 1, "bars": 12}}, "requests": 365, "seconds_waiting": 3000.0, "replaced": 2}
     api.start("/data/load", running, {**running, "metadata": planned}, {**WHOLE, "metadata": planned, "result_summary": found})
     agrees("data_load_plan", screen(api, capsys, "data", "load", "EURUSD", "-t", "1m", "--provider", "ib"))
 
@@ -576,10 +681,10 @@ def test_what_is_odd_in_bars_and_in_a_file(api: Api, capsys: pytest.CaptureFixtu
     api.on("GET", "/data/check", Answer(200, {"success": True, "data": ODD}))
     api.on("POST", "/data/check", Answer(200, {"success": True, "data": {**ODD, "findings": []}}))
     shown = screen(api, capsys, "data", "check", "aapl") + screen(api, capsys, "data", "check", "AAPL", "1d", "--json")
-    screen(api, capsys, "data", "check", "AAPL", "-t", "1h", "--provider", "yahoo", "--start", "2018-01-01")
+    screen(api, capsys, "data", "check", "AAPL", "-t", "1h", "--provider", "yahoo", "--against", "ccxt", "--start", "2018-01-01")
     assert [request.query for request in api.heard("GET", "/data/check")] == [
         {"symbol": "aapl", "timeframe": "1d"}, {"symbol": "AAPL", "timeframe": "1d"},
-        {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "start_date": "2018-01-01"},
+        {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "against": "ccxt", "start_date": "2018-01-01"},
     ]  # fmt: skip
     agrees("data_check", shown + screen(api, capsys, "data", "check", "AAPL", "1h", "--file", "/data/a.csv", "--option", "zone=UTC"))
     body = {"symbol": "AAPL", "timeframe": "1h", "file": "/data/a.csv", "zone": "UTC"}
@@ -592,6 +697,36 @@ def test_the_features_of_a_strategy(api: Api, capsys: pytest.CaptureFixture[str]
     body = {"success": True, "data": {"strategy_name": "momentum", "features": rows, "count": 2}}
     api.on("POST", "/strategies/features", Answer(200, body))
     agrees("features", screen(api, capsys, "show", "features", "momentum"))
+
+
+def test_the_schema_is_printed_so_that_it_can_be_written_to_a_file(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": {"name": {"type": "string"}}}
+    api.on("GET", "/schemas/strategy", Answer(200, {"success": True, "data": schema}))
+    for arguments in (("show", "schema"), ("show", "schema", "--json")):
+        assert main([*arguments, "--url", api.url]) == 0
+        assert json.loads(capsys.readouterr().out) == schema
+
+
+CAMPAIGN = {
+    "start": "2007-01-01T00:00:00Z", "end": "2018-12-31T00:00:00Z", "years": 12.0, "noise_bar": 0.694, "needed_years": 5.65,
+    "trials": TALLIED,
+    "campaigns": [
+        {"campaign": CYCLE, "trials": 65, "strategies": 64, "first": "2026-11-21T09:30:00Z", "last": "2026-11-21T09:31:00Z"},
+        {"campaign": None, "trials": 1, "strategies": 1, "first": "2026-11-20T09:30:00Z", "last": "2026-11-20T09:30:00Z"},
+    ],
+}  # fmt: skip
+
+
+def test_what_was_tried(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = {**CAMPAIGN, "trials": {**CAMPAIGN["trials"], "n": 1, "kinds": {"backtest": 1}, "broken_at": 17}, "campaigns": []}
+    api.on("GET", "/trials/campaigns", Answer(200, {"success": True, "data": [CAMPAIGN, broken]}))
+    shown = screen(api, capsys, "show", "campaign")
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
+    api.on("GET", "/trials/campaigns", Answer(200, {"success": True, "data": []}))
+    agrees("campaign", shown + screen(api, capsys, "show", "campaign", "EURUSD"))
+    assert [request.query for request in api.heard("GET", "/trials/campaigns")] == [{}, {"symbol": "EURUSD"}]
+    main(["show", "campaign", "--json", "--url", api.url])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == []
 
 
 VALID = {"valid": True, "name": "momentum", "errors": [], "features": 9,

@@ -11,6 +11,7 @@ from ktrdr.cli.operation_adapters import (
     BacktestingOperationAdapter,
     DataLoadOperationAdapter,
     DummyOperationAdapter,
+    ModelExplanationOperationAdapter,
     OperationAdapter,
     ResearchOperationAdapter,
     ResumedOperationAdapter,
@@ -37,6 +38,11 @@ ADAPTERS: list[tuple[OperationAdapter, str, dict[str, object]]] = [
     (
         StrategyCheckOperationAdapter(NAMED, "2012-01-01", "2013-01-01", "AAPL", 9, 0), "/strategies/check",
         {**NAMED, "start_date": "2012-01-01", "end_date": "2013-01-01", "symbol": "AAPL", "cuts": 9, "seed": 0},
+    ),
+    (ModelExplanationOperationAdapter("momentum"), "/models/explain", {"model": "momentum"}),
+    (
+        ModelExplanationOperationAdapter("momentum", "2012-01-01", "2013-01-01", "AAPL", "2012-06-01T10:00"), "/models/explain",
+        {"model": "momentum", "start_date": "2012-01-01", "end_date": "2013-01-01", "symbol": "AAPL", "at": "2012-06-01T10:00"},
     ),
     (DataLoadOperationAdapter("EURUSD", {"mode": "full"}), "/data/load", {"symbol": "EURUSD", "mode": "full"}),
     (ResearchOperationAdapter(), "/agent/trigger", {}),

@@ -112,6 +112,51 @@ def line_through_all(tape: Tape) -> Array:
     return close - (close.mean() + slope * (t - t.mean()))
 
 
+def volatility(values: Array, span: int = 20) -> Array:
+    return np.sqrt(trailing(np.diff(np.log(values), prepend=np.log(values[:1])) ** 2, span))
+
+
+def calm_or_rough(tape: Tape) -> Array:
+    """Whether the volatility of the moment is above the median of the whole sample."""
+    now = volatility(closes(tape))
+    return np.where(np.isnan(now), np.nan, now > np.nanmedian(now)) if np.isfinite(now).any() else now
+
+
+def bars_to_the_next_high(tape: Tape) -> Array:
+    close, top = closes(tape), np.maximum.accumulate(closes(tape))
+    fresh = np.append(np.flatnonzero(close >= top), len(close))
+    return (fresh[np.searchsorted(fresh, np.arange(len(close)), side="right").clip(0, len(fresh) - 1)] - np.arange(len(close))).astype(
+        float
+    )
+
+
+def divided_by_a_later_split(tape: Tape) -> Array:
+    """A split of two for one at bar 450, by which all earlier prices were divided."""
+    known = len(tape[H1]) > 450
+    return closes(tape) / np.where((np.arange(len(tape[H1])) < 450) & known, 2.0, 1.0)
+
+
+def first_component(tape: Tape) -> Array:
+    """Prices and volumes on the direction in which the whole sample spreads most."""
+    rows = np.stack([closes(tape), np.log(tape[H1].volume)], axis=1)
+    centred = rows - rows.mean(axis=0)
+    spread = centred.T @ centred
+    angle = 0.5 * np.arctan2(2 * spread[0, 1], spread[0, 0] - spread[1, 1])
+    return centred @ np.array([np.cos(angle), np.sin(angle)])
+
+
+def rank_within_the_day(tape: Tape) -> Array:
+    day = np.arange(len(tape[H1])) // 24
+    return np.concatenate([np.argsort(np.argsort(closes(tape)[day == each])) for each in range(day[-1] + 1)]).astype(float)
+
+
+def weighted_by_what_it_paid(tape: Tape) -> Array:
+    """Past moves, weighted by what following them paid over the whole sample."""
+    moves = np.diff(closes(tape), prepend=closes(tape)[:1])
+    paid = np.nansum(np.sign(moves[:-1]) * moves[1:])
+    return np.sign(moves) * paid
+
+
 LEAKS: dict[str, Callable[[Tape], Array]] = {
     "negative shift": lambda tape: shifted(closes(tape), 1),
     "negative shift of a signal, as an integer": lambda tape: np.append(np.diff(closes(tape)) > 0, False).astype(np.int8),
@@ -136,6 +181,13 @@ LEAKS: dict[str, Callable[[Tape], Array]] = {
     "high of the day before it is over": high_of_the_day,
     "gap to the next open": lambda tape: shifted(tape[H1].open, 1) / closes(tape),
     "parameter chosen on the whole sample": best_of_all_spans,
+    "regime by the whole sample's median": calm_or_rough,
+    "bars until the next high": bars_to_the_next_high,
+    "lowest of the bars around": lambda tape: shifted(-trailing(-np.minimum(tape[H1].low, closes(tape)), 7), 3),
+    "divided by a later split": divided_by_a_later_split,
+    "first component of the whole sample": first_component,
+    "rank within the day before it is over": rank_within_the_day,
+    "weight chosen on the whole sample": weighted_by_what_it_paid,
 }
 CLEAN: dict[str, Callable[[Tape], Array]] = {
     "trailing mean": lambda tape: trailing(closes(tape), 14),
@@ -149,6 +201,10 @@ CLEAN: dict[str, Callable[[Tape], Array]] = {
 
 def proved(compute: Callable[[Tape], Array], tape: Tape, seed: int = 3) -> Check:
     return check_future("feature", compute, tape, H1, cuts_for(compute(tape), 5, seed))
+
+
+def test_thirty_ways_to_know_the_future_are_planted_in_features_alone() -> None:
+    assert len(LEAKS) >= 30
 
 
 @pytest.mark.parametrize("name", LEAKS)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from arch import bootstrap as arch
 
 from ktrdr.errors import Invalid
 from ktrdr.evaluation.resampling import (
     block_length,
+    days,
     intervals,
     long_run_deviation,
     per_day,
@@ -184,20 +183,66 @@ def test_returns_are_compounded_by_the_day() -> None:
         per_day(np.zeros(3), time)
 
 
-WITHOUT = """
-import sys
-sys.modules["arch"] = None
-import numpy as np
-from ktrdr.errors import Unavailable
-from ktrdr.evaluation.resampling import block_length
-try:
-    block_length(np.arange(50.0))
-except Unavailable as error:
-    print(error.message, error.hint)
-"""
+def test_stretches_are_as_long_as_the_reference_says() -> None:
+    """It counts one more lag as significant than the paper does, so its stretches are a little longer."""
+    for seed, memory in enumerate((0.0, 0.3, 0.6, 0.9)):
+        series = remembering(1500, memory, seed)
+        theirs = float(arch.optimal_block_length(series)["stationary"].iloc[0])
+        assert block_length(series) == pytest.approx(max(1, theirs), abs=1 + 0.2 * theirs)
 
 
-@pytest.mark.process
-def test_without_the_library_it_says_what_to_install() -> None:
-    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "resampling needs the package arch pip install 'ktrdr[statistics]'\n"
+@pytest.mark.parametrize("seed", range(4))
+def test_the_test_agrees_with_the_reference(seed: int) -> None:
+    """Other draws, the same probabilities; the reference compares plain means, so it is given ratios."""
+    ahead = noise(400, 6, seed) + np.linspace(-0.001, 0.0009, 6)
+    ratios = ahead / long_run_deviation(ahead, 3)
+    theirs = arch.SPA(np.zeros(400), -ratios, block_size=3, reps=2000, seed=1)
+    theirs.compute()
+    own = superior_predictive_ability(ahead, np.zeros(400), seed=1, draws=2000, block=3).p_value
+    assert own == pytest.approx(float(theirs.pvalues["consistent"]), abs=0.04)
+    plain = arch.SPA(np.zeros(400), -ahead, block_size=3, reps=2000, seed=1)
+    plain.compute()
+    own = reality_check(ahead, np.zeros(400), seed=1, draws=2000, block=3).p_value
+    assert own == pytest.approx(float(plain.pvalues["upper"]), abs=0.04)
+
+
+def hourly(returns: np.ndarray) -> np.ndarray:
+    return np.datetime64("2020-01-01T01", "us") + np.arange(len(returns)) * np.timedelta64(1, "h")
+
+
+def test_drawing_whole_days_gives_the_figures_of_the_bars_in_them() -> None:
+    """Against the same histories put together bar by bar, a ruined day included."""
+    returns = noise(24 * 40, 1, 11)[:, 0]
+    returns[100] = -0.4
+    time = hourly(returns)
+    found = intervals(returns, 24 * 365, 5, time=time, draws=60, block=3, confidence=0.9)
+    assert (found.unit, found.block) == ("days", 3)
+    first = days(time)
+    pieces = np.split(returns, first[1:])
+    drawn = {"sharpe_ratio": [], "total_return_pct": [], "max_drawdown_pct": []}
+    for rows in resamples(len(first), 3, 60, 5):
+        whole = np.concatenate([pieces[row] for row in rows])
+        equity = np.concatenate(([1.0], np.cumprod(1 + whole)))
+        drawn["sharpe_ratio"].append(whole.mean() / whole.std(ddof=1) * np.sqrt(24 * 365))
+        drawn["total_return_pct"].append(equity[-1] - 1)
+        drawn["max_drawdown_pct"].append((1 - equity / np.maximum.accumulate(equity)).max())
+    for name, values in drawn.items():
+        shown = getattr(found, name)
+        assert (shown.low, shown.high) == pytest.approx(tuple(np.quantile(values, (0.05, 0.95))), rel=1e-6), name
+
+
+def test_too_few_days_have_no_intervals_and_say_so() -> None:
+    returns = noise(48, 1, 1)[:, 0]
+    found = intervals(returns, 8760, 1, time=hourly(returns))
+    assert found.sharpe_ratio is None
+    assert found.undefined["max_drawdown_pct"] == "3 days are too few to draw from, 20 are needed"
+
+
+def test_an_account_that_was_ruined_has_lost_everything() -> None:
+    returns = noise(100, 1, 1)[:, 0]
+    returns[50] = -1.0
+    found = intervals(returns, YEAR, 1, draws=200)
+    assert found.max_drawdown_pct is not None
+    assert found.max_drawdown_pct.high == 1
+    assert found.total_return_pct is not None
+    assert found.total_return_pct.low == -1

@@ -43,7 +43,7 @@ def test_the_grid_is_the_backtest_under_each_condition(bars_of: Callable[..., Ba
 
 def test_fees_and_slippage_are_multiplied_apart() -> None:
     assert times(COSTS, 3, 4).model_dump() == pytest.approx(
-        {"commission": 0.0015, "slippage": 0.0008, "spread": 0.03, "slippage_price": 0.02}
+        {"commission": 0.0015, "slippage": 0.0008, "spread": 0.03, "slippage_price": 0.02, "per_unit": 0.0, "borrow": 0.0}
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ktrdr.errors import Invalid
-from ktrdr.evaluation.trials import effective_trials
+from ktrdr.evaluation.trials import Curve, effective_count, effective_trials, weekly
 
 
 def noise(periods: int, trials: int, seed: int = 1) -> np.ndarray:
@@ -76,3 +76,39 @@ def test_a_return_that_is_not_a_number_is_named() -> None:
         effective_trials(returns)
     with pytest.raises(Invalid, match="shape"):
         effective_trials(returns[:, 0])
+
+
+# --- what is kept of each
+
+
+def test_returns_are_compounded_by_the_week() -> None:
+    time = np.array(["2024-01-04T22", "2024-01-07T23", "2024-01-08T00", "2024-01-23T05"], "datetime64[us]")  # Thu, Sun | Mon | a Tuesday
+    found = weekly(np.array([0.1, 0.1, -0.5, 0.25]), time)
+    assert found is not None
+    assert found.returns == pytest.approx((0.21, -0.5, 0, 0.25))
+    assert np.datetime64("1969-12-29") + np.timedelta64(7 * found.first, "D") == np.datetime64("2024-01-01")
+    assert weekly(np.zeros(0), time[:0]) is None
+    assert weekly(np.array([np.nan]), time[:1]) is None
+
+
+def curves(rows: np.ndarray, first: int = 100) -> list[Curve]:
+    return [Curve(first=first, returns=tuple(column.tolist())) for column in rows.T]
+
+
+def test_copies_and_variations_count_once_and_the_unknown_one_each() -> None:
+    independent = curves(noise(300, 12))
+    assert effective_count(independent, 0) == pytest.approx(12, abs=0.5)
+    assert effective_count(independent * 5, 3) == pytest.approx(15, abs=0.5)
+    idea = noise(300, 1)
+    assert effective_count(curves(idea + 0.1 * noise(300, 40, seed=2)), 0) < 3
+    assert effective_count([], 4) == 4
+    assert effective_count(curves(noise(1, 2)), 1) == 3
+
+
+def test_trials_of_other_years_have_nothing_in_common() -> None:
+    one = noise(100, 1)
+    assert effective_count([*curves(one, 0), *curves(one, 500)], 0) == pytest.approx(2, abs=0.1)
+
+
+def test_very_many_are_judged_by_some() -> None:
+    assert effective_count(curves(noise(300, 900)), 0) == pytest.approx(900, rel=0.05)

@@ -61,7 +61,7 @@ def a_backtest(target: int):
 def test_a_report_is_the_same_bytes_for_the_same_backtest(tmp_path: Path):
     first = write_report(tmp_path / "a", a_backtest(1))
     again = write_report(tmp_path / "b", a_backtest(1))
-    assert set(first) == {"trades", "equity", "summary"}
+    assert set(first) == {"trades", "equity", "exposure", "orders", "summary"}
     assert [Path(path).read_bytes() for path in first.values()] == [Path(path).read_bytes() for path in again.values()]
     assert str(tmp_path) not in Path(first["summary"]).read_text()
 

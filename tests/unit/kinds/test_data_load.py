@@ -14,6 +14,7 @@ from ktrdr.kinds.base import Workspace
 from ktrdr.kinds.data_load import DataLoad
 from ktrdr.kinds.load_plan import parts
 from ktrdr.market.bars import Bars
+from ktrdr.market.rows import BadRow
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Cancelled, Job
 from ktrdr.operations.model import CheckpointRef, Operation
@@ -141,11 +142,28 @@ def test_a_file_is_loaded_and_a_longer_one_continues_it(workspace: Workspace, cs
 def test_a_full_load_keeps_the_newer_values_and_says_how_many_differed(workspace: Workspace, csv: Any):
     run(workspace, symbol="BTCUSDT", provider="files", file=csv("2020-01-01", 5))
     listener = Listener()
-    revised = run(workspace, listener, symbol="BTCUSDT", provider="files", mode="full", file=csv("2020-01-04", 5, price=101.0))
+    words: dict[str, Any] = {"symbol": "BTCUSDT", "provider": "files", "mode": "full", "file": csv("2020-01-04", 5, price=101.0)}
+    revised = run(workspace, listener, **words, refresh=True)
     assert (revised["status"], revised["bars_loaded"], revised["conflicts"], revised["bars_total"]) == ("complete", 3, 2, 8)
-    assert "2 of the bars had been stored with other values; the new ones were kept" in listener.warnings
-    same = run(workspace, symbol="BTCUSDT", provider="files", mode="full", file=csv("2020-01-04", 5, price=101.0))
+    assert (
+        "2 of the bars had been stored with other values; the new ones were kept; revisions.parquet beside them has both"
+        in listener.warnings
+    )
+    assert (revised["replaced"], len(workspace.bars.revisions("BTCUSDT", DAY, "files"))) == (2, 2)
+    same = run(workspace, **words, refresh=True)
     assert (same["status"], same["bars_loaded"], same["conflicts"]) == ("nothing-new", 0, 0)
+
+
+def test_a_settled_bar_stays_unless_it_is_asked_for_anew(workspace: Workspace, csv: Any):
+    run(workspace, symbol="BTCUSDT", provider="files", file=csv("2020-01-01", 5))
+    listener = Listener()
+    words: dict[str, Any] = {"symbol": "BTCUSDT", "provider": "files", "mode": "full", "file": csv("2020-01-04", 2, price=101.0)}
+    kept = run(workspace, listener, **words)
+    assert (kept["status"], kept["conflicts"], kept["replaced"]) == ("nothing-new", 2, 0)
+    assert any("the new ones were kept in 0 of them, the stored ones in the others" in warning for warning in listener.warnings)
+    assert workspace.bars.read("BTCUSDT", DAY).open[-1] == 100.0
+    assert run(workspace, **words, refresh=True)["replaced"] == 2
+    assert workspace.bars.read("BTCUSDT", DAY).open[-1] == 101.0
 
 
 def test_a_bad_file_stores_nothing(workspace: Workspace, csv: Any):
@@ -274,7 +292,7 @@ def test_trading_hours_keep_the_session_and_extended_ones_what_is_around_it(work
     assert counts == {"all": 24, "regular": 7, "extended": 16}
     listener = Listener()
     run(workspace, listener, symbol="DD", timeframe="1h", provider="files", file=str(tmp_path / "day.csv"), trading_hours=True)
-    assert "17 bars outside the regular hours were left out; --include-extended, in an empty series, keeps those before and after" in (
+    assert "17 bars outside the regular hours were left out; --include-extended keeps those before and after, as a series of their own" in (
         listener.warnings
     )
 
@@ -288,13 +306,67 @@ def test_flags_for_hours_change_nothing_where_there_are_none_and_that_is_said(wo
     assert any("has no hours to choose by" in warning for warning in listener.warnings)
 
 
-def test_hours_are_not_mixed_in_one_series_and_a_later_load_keeps_to_them(workspace: Workspace):
+def test_hours_are_series_of_their_own_and_a_later_load_keeps_to_those_that_are_there(workspace: Workspace):
     words: dict[str, Any] = {"symbol": "AAPL", "timeframe": "1h", "provider": "synthetic"}
     run(workspace, **words, start_date="2020-01-01", end_date="2020-02-01", include_extended=True)
-    with pytest.raises(Invalid, match="AAPL 1h of synthetic was loaded with extended hours") as failure:
-        DataLoad(**words, trading_hours=True, end_date="2020-03-01").prepare(workspace)
-    assert "ktrdr data delete AAPL 1h --provider synthetic" in (failure.value.hint or "")
     assert run(workspace, **words, end_date="2020-02-10")["hours"] == "extended"
+    regular = run(workspace, **words, start_date="2020-01-01", end_date="2020-02-01", trading_hours=True)
+    assert (regular["hours"], regular["before"]) == ("regular", None)
+    assert [(s.hours, s.last.month) for s in workspace.bars.series() if s.provider == "synthetic"] == [("regular", 1), ("extended", 2)]
+    assert run(workspace, **words, end_date="2020-02-10")["hours"] == "regular"
+    assert run(workspace, symbol="AAPL", timeframe="1h", end_date="2020-02-11", include_extended=True)["status"] == "complete"
+
+
+def test_hours_are_series_of_their_own(workspace: Workspace):
+    known = {"symbol": "AAPL", "timeframe": "1h", "start_date": "2020-01-01", "end_date": "2020-02-01"}
+    whole, regular = run(workspace, **known), run(workspace, **known, trading_hours=True)
+    assert (whole["status"], regular["status"], regular["bars_loaded"]) == ("complete", "complete", whole["bars_loaded"])
+    assert [s.hours for s in workspace.bars.series() if s.symbol == "AAPL"] == ["all", "regular"]
+
+
+def test_bars_of_other_seeds_are_not_mixed_and_the_label_stays_with_the_series(workspace: Workspace):
+    words = {"symbol": "MADE", "provider": "synthetic", "mode": "full", "start_date": "2012-01-01", "end_date": "2013-01-01"}
+    assert run(workspace, **words)["origin"] == "made up, no market: seed 7, volatility 0.15, no edge"
+    with pytest.raises(Invalid, match=r"holds made up, no market: seed 7.* not made up, no market: seed 8"):
+        run(workspace, **words, seed=8)
+    assert workspace.bars.find("MADE", DAY).origin.startswith("made up")
+
+
+def test_files_bring_their_splits_and_what_cannot_be_bars_stands_aside(workspace: Workspace, csv: Any, tmp_path: Path):
+    path = Path(csv("2020-01-01", 5))
+    path.write_text(path.read_text() + "\n2020-01-06,1,2,3,4,5\n2020-01-07,25,26,24,25,40")
+    (tmp_path / "splits.csv").write_text("day,kind,value\n2020-01-07,split,4\n")
+    words = {"symbol": "AA", "provider": "files", "file": str(path), "actions_file": str(tmp_path / "splits.csv")}
+    result = run(workspace, **words, bad_rows="quarantine")
+    assert (result["bars_loaded"], result["quarantined"]) == (6, 1)
+    (aside,) = workspace.bars.quarantined("AA", DAY, "files")
+    assert (aside.row, aside.values) == (7, (1.0, 2.0, 3.0, 4.0, 5.0))
+    bars = workspace.bars.read("AA", DAY)
+    assert (bars.close[0], bars.close[-1], bars.adjustment[:7]) == (25.0, 25.0, "splits ")
+
+
+class Faulty(Synthetic):
+    """A provider one of whose rows cannot be a bar."""
+
+    def fetch(self, symbol: str, timeframe: Timeframe, *, start: datetime, end: datetime, on_progress: OnProgress) -> Bars:
+        self._rejected.append(BadRow("has no price", start, (float("nan"),) * 5))
+        return super().fetch(symbol, timeframe, start=start, end=end, on_progress=on_progress)
+
+
+class FaultyLoad(DataLoad):
+    def source(self) -> Provider:
+        return Faulty()
+
+
+def test_rows_that_cannot_be_bars_are_never_dropped_silently(workspace: Workspace):
+    listener = Listener()
+    words = {"symbol": "MADE", "timeframe": "1d", "provider": "synthetic", "start_date": "2012-01-01", "end_date": "2014-01-01"}
+    result = run(workspace, listener, FaultyLoad, **words)
+    assert (result["status"], result["quarantined"]) == ("complete", 2)
+    assert "2 rows could not be bars; quarantine.csv beside the series has them, with the reasons" in listener.warnings
+    assert [row.time.year for row in workspace.bars.quarantined("MADE", DAY, "synthetic") if row.time] == [2012, 2013]
+    assert [load.outcome.quarantined for load in workspace.bars.loads("MADE", DAY, "synthetic")] == [1, 1]
+    assert run(workspace, None, FaultyLoad, **words, mode="full")["quarantined"] == 0
 
 
 @pytest.mark.parametrize(

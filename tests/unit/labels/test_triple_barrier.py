@@ -70,3 +70,28 @@ def test_volatility_by_close_is_the_exponential_deviation_of_returns(hourly: Cal
         step = change - mean
         mean, variance = mean + 0.5 * step, 0.5 * (variance + 0.5 * step * step)
     np.testing.assert_allclose(volatility[3], np.sqrt(variance))
+
+
+def test_only_bars_at_which_price_has_come_far_are_labelled(hourly: Callable[..., Bars]) -> None:
+    """Returns of 1, 1, 1, -1, -1, -1 %: three of a kind reach 2.5 %, and the sum begins again there."""
+    close = 100 * np.exp(np.cumsum([0.0, *[0.01, 0.01, 0.01, -0.01, -0.01, -0.01] * 10]))
+    rule = TripleBarrier(vol_span=2, max_holding_period=3, cusum_threshold=0.025)
+    bars = hourly(close, close + 0.5, close - 0.5)
+    given = np.flatnonzero(np.isfinite(rule.label(bars).values)).tolist()
+    assert given == [3 * i for i in range(1, 20)]
+    whole = TripleBarrier(vol_span=2, max_holding_period=3).label(bars)
+    np.testing.assert_array_equal(rule.label(bars).values[given], whole.values[given])
+
+
+def test_how_far_may_be_said_in_volatilities(hourly: Callable[..., Bars]) -> None:
+    close = 100 + np.cumsum(np.random.default_rng(4).normal(0, 1, 200))
+    bars = hourly(close, close + 1, close - 1)
+    counts = [
+        int(np.isfinite(TripleBarrier(vol_span=20, max_holding_period=9, cusum_multiplier=m).label(bars).values).sum()) for m in (0.1, 1, 3)
+    ]
+    assert counts[0] > counts[1] > counts[2] > 0
+
+
+def test_two_ways_to_say_how_far_are_refused() -> None:
+    with pytest.raises(ValueError, match="takes cusum_threshold or cusum_multiplier, not both"):
+        TripleBarrier(cusum_threshold=0.01, cusum_multiplier=1)

@@ -92,3 +92,12 @@ def test_the_digest_is_that_of_the_content() -> None:
     assert bars().digest() == bars().digest()
     assert len({bars().digest(), bars(volume=np.ones(4)).digest(), bars(3).digest(), bars(open=np.full(4, 9.5)).digest()}) == 4
     assert bars(volume=np.ones(4)).has_volume
+
+
+def test_an_array_that_may_still_change_is_copied_and_one_that_cannot_is_not() -> None:
+    time, price = np.array(["2020-01-01"], "datetime64[us]"), np.array([1.0])
+    fixed = np.array([1.0])
+    fixed.setflags(write=False)
+    bars = Bars.checked("X", Timeframe("1d"), time, open=price, high=price, low=price, close=fixed, volume=price)
+    price[0] = 2.0
+    assert (bars.open[0], bars.close is fixed, bars.open.flags.writeable) == (1.0, True, False)

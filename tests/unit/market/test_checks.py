@@ -44,7 +44,7 @@ def test_a_split_is_a_step_by_a_whole_ratio_unless_it_is_known() -> None:
     assert found["split_like"].first == datetime(2020, 1, 5, 4, tzinfo=UTC)
     assert found["split_like"].examples == ("2020-01-05 04:00",)
     assert checked(columns, actions=[Action(date(2020, 1, 5), "split", 7.0)]) == {}
-    assert list(checked(columns, actions=[Action(date(2020, 1, 6), "split", 7.0)])) == ["split_like"]
+    assert list(checked(columns, actions=[Action(date(2020, 1, 6), "split", 7.0)])) == ["split_like", "no_step"]
 
 
 def test_a_step_by_no_whole_ratio_is_a_jump() -> None:
@@ -147,7 +147,7 @@ def test_the_interpolated_outages_of_a_real_file_are_found(shared_data: Path) ->
     frame = pl.read_csv(shared_data / "raw" / "binance_BTCUSDT_1h_interpolated.csv")
     time = frame["DateTime"].str.to_datetime("%Y-%m-%d %H:%M:%S").to_numpy()
     found = checked({"time": time, **{name: frame[name.capitalize()].to_numpy() for name in COLUMNS}})
-    assert 128 <= found["straight_line"].count <= 128 + 2 * 28
+    assert found["straight_line"].count == 128 + 2 * 28
 
 
 def shared(folder: Path, name: str) -> Bars:
@@ -208,3 +208,38 @@ def test_rows_of_a_real_stock_in_pounds_instead_of_pence_are_found(shared_data: 
     found = {finding.check: finding for finding in check_bars(bars)}
     # Most of the rows are wrong: which side is it cannot be told from the prices, but where they change can.
     assert (int(wrong.sum()), found["unit"].count) == (14, 9)
+
+
+def test_a_split_of_a_part_of_the_history_shows_in_prices_and_volume() -> None:
+    columns = walk()
+    for name in COLUMNS[:4]:
+        columns[name][60:64] /= 1e4
+    assert list(checked(columns)) == ["jump"]  # the volume says that it was no split
+    columns["volume"][60:64] *= 1e4
+    found = checked(columns)
+    assert (list(found), found["part_split"].count, found["part_split"].examples[0]) == (["part_split"], 4, "2020-01-03 12:00")
+
+
+def test_prices_that_were_adjusted_already_have_no_step_where_a_split_is_known() -> None:
+    split = Action(date(2020, 1, 5), "split", 7.0)
+    found = checked(walk(), actions=[split])
+    assert (list(found), found["no_step"].count, found["no_step"].examples) == (["no_step"], 1, ("2020-01-05 00:00",))
+    columns = walk()
+    for name in COLUMNS[:4]:
+        columns[name][96:] /= 7
+    assert checked(columns, actions=[split]) == {}
+
+
+def test_a_dividend_that_is_a_large_share_of_the_price_is_found() -> None:
+    paid = [Action(date(2020, 1, 3), "dividend", 1.0), Action(date(2020, 1, 5), "dividend", 50.0)]
+    found = checked(walk(), actions=paid)
+    assert (list(found), found["dividend"].examples) == (["dividend"], ("2020-01-05 00:00",))
+
+
+def test_short_lines_are_odd_only_where_the_volume_is_on_them_too() -> None:
+    columns = walk()
+    for name in COLUMNS:
+        columns[name][60:63] = np.linspace(columns[name][60], columns[name][62], 3)
+    assert checked(columns)["straight_line"].count == 3
+    columns["volume"][61] += 1
+    assert checked(columns) == {}

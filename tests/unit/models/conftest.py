@@ -31,14 +31,14 @@ training: {epochs: 2}
 
 
 def scores() -> Scores:
-    found = SliceScores(rows=10, accuracy=0.5, loss=0.9, precision=0.4, recall=0.5, f1_score=0.45)
     shares = {"buy": 0.4, "hold": 0.2, "sell": 0.4}
+    base = Baselines(majority_class="buy", majority_accuracy=0.4, majority_loss=1.05, shuffled_accuracy=0.36, class_shares=shares)
+    found = SliceScores(rows=10, accuracy=0.5, loss=0.9, precision=0.4, recall=0.5, f1_score=0.45, baselines=base)
     return Scores(
         task="classification",
         train=found,
         validation=found,
         test=found,
-        baselines=Baselines(majority_class="buy", majority_accuracy=0.4, majority_loss=1.05, shuffled_accuracy=0.36, class_shares=shares),
         initial_loss=1.2,
         final_train_loss=0.9,
         loss_decrease=0.25,

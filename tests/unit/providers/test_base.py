@@ -56,9 +56,9 @@ def rows(*times: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 def test_rows_become_bars_in_order_and_a_repeated_one_counts_once() -> None:
     times, columns = rows("2020-01-02", "2020-01-01", "2020-01-02", "2020-01-03")
-    bars, remarks = usable("AAPL", DAY, times, columns, "yahoo")
+    bars, remarks, rejected = usable("AAPL", DAY, times, columns, "yahoo")
     assert [str(at)[:10] for at in bars.time] == ["2020-01-01", "2020-01-02", "2020-01-03"]
-    assert (bars.provider, remarks) == ("yahoo", [])
+    assert (bars.provider, remarks, rejected) == ("yahoo", [], ())
     assert len(usable("AAPL", DAY, *rows(), "yahoo")[0]) == 0
 
 
@@ -68,7 +68,7 @@ def test_rows_that_cannot_be_bars_are_left_out_and_told_by_fault() -> None:
     columns["low"][3] = 9.0
     columns["volume"][4] = -1.0
     columns["open"][7] = 2.1
-    bars, remarks = usable("AAPL", DAY, times, columns, "yahoo")
+    bars, remarks, rejected = usable("AAPL", DAY, times, columns, "yahoo")
     assert [str(at)[:10] for at in bars.time] == ["2020-01-03", "2020-01-06"]
     assert remarks == [
         "AAPL 1d: 2 rows were left out: each, as that of 2020-01-01 00:00, has no price",
@@ -76,6 +76,12 @@ def test_rows_that_cannot_be_bars_are_left_out_and_told_by_fault() -> None:
         "AAPL 1d: the row of 2020-01-05 00:00 was left out: it has a volume that is negative or not a number",
         "AAPL 1d: 2 rows were left out: each, as that of 2020-01-07 00:00, comes twice, with different values",
     ]
+    assert [(row.time.day if row.time else None, row.reason) for row in rejected] == [
+        (1, "has no price"), (2, "has no price"), (4, "has a low above its open or close"),
+        (5, "has a volume that is negative or not a number"), (7, "comes twice, with different values"),
+        (7, "comes twice, with different values"),
+    ]  # fmt: skip
+    assert (rejected[2].values, rejected[2].row) == ((2.0, 3.0, 9.0, 2.5, 7.0), None)
 
 
 def test_a_wait_says_for_how_long_and_is_ended_by_the_listener() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import zipfile
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import polars as pl
 import pytest
 
 from ktrdr.errors import Invalid, NotFound
+from ktrdr.market.actions import Action
 from ktrdr.market.bars import Bars
 from ktrdr.market.checks import check_bars
 from ktrdr.market.timeframe import Timeframe
+from ktrdr.providers.base import build
 from ktrdr.providers.files import Files
 
 HEAD = "time,open,high,low,close,volume\n"
@@ -199,6 +202,83 @@ def test_parquet_dates_and_bare_numbers(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=r"the times of n\.parquet are numbers"):
         load(tmp_path / "n.parquet")
     assert stamps(load(tmp_path / "n.parquet", time_format="epoch_s"))[0] == "2020-07-01T10:00"
+
+
+def test_a_zone_may_change_on_a_day_of_the_files_clock(write: Any) -> None:
+    rows = "2014-11-21 10:00,1,3,0.5,2,10\n2014-11-22 00:00,2,3,1,2.5,11\n2014-11-22 01:00,2,3,1,2.5,11\n"
+    bars = load(write(HEAD + rows), zone="Europe/Berlin", zone_from={"2014-11-22": "Europe/Athens"})
+    assert stamps(bars) == ["2014-11-21T09:00", "2014-11-21T22:00", "2014-11-21T23:00"]
+    for wrong in ({"2014-11-22": "Europe/Atlantis"}, {"some day": "UTC"}):
+        with pytest.raises(Invalid, match="option 'zone_from'"):
+            build("files", {"file": "/x.csv", "zone": "UTC", "zone_from": wrong})
+
+
+def test_one_table_in_a_zip_is_read_and_several_are_listed(write: Any, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bars.zip", "w") as archive:
+        archive.writestr("readme.txt", "not this")
+        archive.writestr("inside.csv", HEAD + GOOD)
+    assert len(load(tmp_path / "bars.zip")) == 3
+    with zipfile.ZipFile(tmp_path / "bars.zip", "a") as archive:
+        archive.writestr("other.csv", HEAD + GOOD)
+    with pytest.raises(Invalid, match=r"bars\.zip holds 2 files: inside\.csv, other\.csv"):
+        load(tmp_path / "bars.zip")
+    (tmp_path / "bars.zip").write_bytes(b"no zip")
+    with pytest.raises(Invalid, match=r"bars\.zip cannot be read"):
+        load(tmp_path / "bars.zip")
+
+
+def test_lines_at_the_top_can_be_passed_over_and_rows_keep_their_numbers(write: Any) -> None:
+    path = write("made by hand\n\n" + HEAD + GOOD)
+    assert len(load(path, skip_rows=2)) == 3
+    with pytest.raises(Invalid, match="row 7 has a high below its open or close"):
+        load(write("made by hand\n\n" + HEAD + GOOD + "2020-01-01T03:00Z,2,1.9,1,2,1\n"), skip_rows=2)
+
+
+def test_a_head_that_does_not_fit_is_told_with_what_to_say(write: Any) -> None:
+    with pytest.raises(Invalid, match=r"the header of bars\.csv names 5 columns, its rows have 6 values") as failure:
+        load(write("time,open,high,low,close\n" + GOOD))
+    assert "--option header=false --option skip_rows=1" in (failure.value.hint or "")
+    with pytest.raises(Invalid, match=r"the first row of bars\.csv holds values, not names: 2020-01-01, 1, 3, 0\.5"):
+        load(write("2020-01-01,1,3,0.5,2,10\n2020-01-02,1,3,0.5,2,10\n"), "1d")
+
+
+def test_bad_rows_may_stand_aside_and_of_two_that_dispute_both_do(write: Any) -> None:
+    rows = "2020-01-01T02:00Z,2,3,1,2,1\n2020-01-01T03:00Z,2,1.9,1,2,1\n2020-01-01T03:30Z?,2,3,1,2,1\n"
+    provider = Files(file=str(write(HEAD + GOOD + rows)), bad_rows="quarantine")
+    provider.reach("X", Timeframe("1h"), lambda _: None)
+    told = [(row.row, row.reason) for row in provider.rejected()]
+    assert sorted(told) == [
+        (4, "has the time of another row and other values"), (5, "has the time of another row and other values"),
+        (6, "has a high below its open or close"), (7, "has a time that cannot be read"),
+    ]  # fmt: skip
+    assert provider.rejected() == []
+    with pytest.raises(Invalid, match="none of its 1 rows can be a bar"):
+        load(write(HEAD + "2020-01-01T03:00Z,2,1.9,1,2,1\n"), bad_rows="quarantine")
+
+
+def test_splits_and_dividends_come_from_columns_and_from_a_file(write: Any, tmp_path: Path) -> None:
+    content = "time,open,high,low,close,paid,ratio\n2020-01-01,1,3,0.5,2,0,0\n2020-01-02,1,3,0.5,2,0.25,4\n"
+    columns = {"dividend": "paid", "split": "ratio"}
+    told = write("day,kind,value\n2019-06-03,split,2\n", "told.csv")
+    provider = Files(file=str(write(content)), columns=columns, actions_file=str(told))
+    provider.reach("X", Timeframe("1d"), lambda _: None)
+    assert provider.actions("X") == (
+        Action(date(2019, 6, 3), "split", 2.0), Action(date(2020, 1, 2), "dividend", 0.25), Action(date(2020, 1, 2), "split", 4.0),
+    )  # fmt: skip
+    for wrong in ("2019-06-03,split,0", "2019-06-03,gift,2", "2019-06-03,split", "once,split,2"):
+        told.write_text(f"day,kind,value\n{wrong}\n")
+        with pytest.raises(Invalid, match=rf"told\.csv: row 2 is no split and no dividend: {wrong}"):
+            provider.actions("X")
+    told.write_text("date,ratio\n2019-06-03,2\n")
+    with pytest.raises(Invalid, match=r"told\.csv holds no splits and dividends"):
+        provider.actions("X")
+
+
+def test_prices_that_were_adjusted_say_so_and_take_no_splits(write: Any) -> None:
+    assert Files(file="/x.csv").origin("X") == ""
+    assert Files(file="/x.csv", adjusted=True).origin("X") == "prices adjusted by their source"
+    with pytest.raises(Invalid, match="adjusted already take no splits"):
+        build("files", {"file": "/x.csv", "adjusted": True, "actions_file": "/y.csv"})
 
 
 @pytest.mark.shared

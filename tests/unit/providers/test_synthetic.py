@@ -54,3 +54,34 @@ def test_it_has_bars_for_every_range_and_says_what_it_does() -> None:
     assert provider.reach("EURUSD", Timeframe("1h"), told.append) is None
     provider.fetch("EURUSD", Timeframe("1d"), start=day(2012, 12, 20), end=day(2013, 1, 5), on_progress=told.append)
     assert told == ["drawing EURUSD 1d of 2012", "drawing EURUSD 1d of 2013"]
+
+
+def moves(edge: str, size: float = 0.2, symbol: str = "BTCUSDT", seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
+    provider = Synthetic(edge=edge, edge_size=size, seed=seed)  # type: ignore[arg-type]
+    bars = provider.fetch(symbol, Timeframe("1h"), start=day(2012), end=day(2016), on_progress=lambda _: None)
+    assert check_bars(bars) == ()
+    return bars.time[1:], np.diff(np.log(bars.close))
+
+
+def to_the_next(returns: np.ndarray) -> float:
+    return float(np.corrcoef(returns[1:], returns[:-1])[0, 1])
+
+
+@pytest.mark.parametrize(("edge", "size", "expected"), [("none", 0.2, 0.0), ("momentum", 0.2, 0.2), ("reversion", 0.3, -0.3)])
+def test_an_edge_is_planted_as_strong_as_it_was_ordered_and_none_is_none(edge: str, size: float, expected: float) -> None:
+    assert to_the_next(moves(edge, size)[1]) == pytest.approx(expected, abs=0.03)
+
+
+def test_hours_that_rise_and_fall_do_so_and_nothing_else_changes() -> None:
+    time, planted = moves("hours")
+    _, plain = moves("none")
+    hour = time.astype("datetime64[h]").astype(int) % 24
+    lifted = (planted - plain) / plain.std()
+    assert lifted[(hour == 14) | (hour == 15)].mean() == pytest.approx(0.2, abs=0.06)
+    assert lifted[(hour == 18) | (hour == 19)].mean() == pytest.approx(-0.2, abs=0.06)
+    assert abs(lifted[hour < 14].mean()) < 0.02
+
+
+def test_its_bars_are_labelled_as_made_up_with_what_they_were_made_with() -> None:
+    assert Synthetic().origin("X") == "made up, no market: seed 7, volatility 0.15, no edge"
+    assert Synthetic(seed=3, edge="momentum").origin("X") == "made up, no market: seed 3, volatility 0.15, edge momentum 0.1"

@@ -19,7 +19,7 @@ def bundled(name: str) -> Strategy:
     return load_strategy((FOLDER / "strategies" / f"{name}.yaml").read_text(encoding="utf-8"), name).strategy
 
 
-@pytest.mark.parametrize("name", ["momentum", "mean_reversion", "trend_momentum"])
+@pytest.mark.parametrize("name", ["momentum", "mean_reversion", "trend_momentum", "channel_break", "trend_pullback"])
 def test_a_bundled_strategy_reads_as_written_down(name):
     lines = explain(bundled(name))
     assert "\n".join(lines) + "\n" == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,11 @@ import pytest
 from ktrdr.errors import Invalid, NoData, Unavailable
 from ktrdr.market.actions import Action
 from ktrdr.market.bars import COLUMNS, Bars
+from ktrdr.market.rows import BadRow
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.stores.bars import BUNDLED, BarStore, Series, bundled_series, canonical
 from ktrdr.stores.catalog import Outcome
+from ktrdr.stores.revisions import Revision
 
 HOUR, FOUR, DAY = Timeframe("1h"), Timeframe("4h"), Timeframe("1d")
 MakeBars = Callable[..., Bars]
@@ -36,7 +38,7 @@ def test_what_was_written_is_read_back(store: BarStore, make_bars: MakeBars) -> 
     back = store.read("btcusdt", HOUR)
     assert back.digest() == bars.digest()
     assert back.provider == "files"
-    assert sorted(p.name for p in (store.root / "files" / "BTCUSDT" / "1h").glob("*.parquet")) == ["2019.parquet", "2020.parquet"]
+    assert sorted(p.name for p in (store.root / "files" / "BTCUSDT" / "1h" / "all").glob("*.parquet")) == ["2019.parquet", "2020.parquet"]
 
 
 def test_a_range_is_half_open(store: BarStore, make_bars: MakeBars) -> None:
@@ -50,28 +52,114 @@ def test_files_hold_utc_times_that_every_tool_can_read(store: BarStore, make_bar
     import polars as pl
 
     store.write(make_bars())
-    frame = pl.read_parquet(store.root / "files" / "BTCUSDT" / "1h" / "2020.parquet")
+    frame = pl.read_parquet(store.root / "files" / "BTCUSDT" / "1h" / "all" / "2020.parquet")
     assert frame.columns == ["timestamp", *COLUMNS]
     assert frame.schema["timestamp"] == pl.Datetime("us", "UTC")
 
 
 def test_writing_the_same_bars_again_changes_nothing(store: BarStore, make_bars: MakeBars) -> None:
     store.write(make_bars())
-    file = store.root / "files" / "BTCUSDT" / "1h" / "2020.parquet"
+    file = store.root / "files" / "BTCUSDT" / "1h" / "all" / "2020.parquet"
     before = file.stat().st_mtime_ns
     again = store.write(make_bars())
     assert (again.added, again.unchanged, again.conflicts) == (0, 48, 0)
     assert file.stat().st_mtime_ns == before
 
 
-def test_where_values_differ_the_newer_load_wins_and_is_counted(store: BarStore, make_bars: MakeBars) -> None:
+def test_where_values_differ_the_stored_ones_stay_unless_they_are_asked_for_anew(store: BarStore, make_bars: MakeBars) -> None:
     store.write(make_bars(count=48))
-    revised = store.write(make_bars(first="2020-01-02", count=48, lift=24.5))
-    assert (revised.added, revised.unchanged, revised.conflicts) == (24, 0, 24)
+    other = make_bars(first="2020-01-02", count=48, lift=24.5)
+    kept = store.write(other)
+    assert (kept.added, kept.unchanged, kept.conflicts, kept.replaced) == (24, 0, 24, 0)
+    assert store.read("BTCUSDT", HOUR).close[24] == 124.0
+    revised = store.write(other, refresh=True)
+    assert (revised.added, revised.unchanged, revised.conflicts, revised.replaced) == (0, 24, 24, 24)
     bars = store.read("BTCUSDT", HOUR)
     assert len(bars) == 72
     assert bars.close[24] == 124.5
     assert revised.series == store.find("BTCUSDT", HOUR) == store.series()[1]
+
+
+@pytest.mark.parametrize(("timeframe", "settled"), [("1h", timedelta(hours=2)), ("1d", timedelta(days=2))])
+def test_a_young_bar_may_be_mended_by_its_provider(store: BarStore, make_bars: MakeBars, timeframe: str, settled: timedelta) -> None:
+    bars = make_bars(timeframe=timeframe, count=10)
+    end = bars.known_at[-1].item().replace(tzinfo=UTC)
+    for now, replaced in ((end + settled, 0), (end + settled - timedelta(seconds=1), 1)):
+        store.write(bars, refresh=True)
+        assert store.write(make_bars(timeframe=timeframe, count=10, lift=1.0), now=now).replaced == replaced
+
+
+def test_both_answers_are_on_record_and_the_first_sight_of_them_is_kept(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars(count=3))
+    assert store.revisions("BTCUSDT", HOUR, "files") == ()
+    seen = datetime(2021, 5, 1, tzinfo=UTC)
+    store.write(make_bars(first="2020-01-01T02", count=2, lift=5.0), now=seen)
+    store.write(make_bars(first="2020-01-01T02", count=2, lift=5.0), now=seen + timedelta(days=1))
+    (known,) = store.revisions("BTCUSDT", HOUR, "files")
+    assert known == Revision(
+        datetime(2020, 1, 1, 2, tzinfo=UTC), (101.0, 104.0, 99.0, 102.0, 1.0), (104.0, 107.0, 102.0, 105.0, 1.0), "stored", seen
+    )
+    store.write(make_bars(first="2020-01-01T02", count=1, lift=5.0), refresh=True)
+    assert [each.kept for each in store.revisions("BTCUSDT", HOUR, "files")] == ["stored", "offered"]
+    assert store.read("BTCUSDT", HOUR).close.tolist() == [100.0, 101.0, 105.0, 106.0]
+
+
+def test_the_rounding_of_a_provider_is_no_revision(store: BarStore, make_bars: MakeBars) -> None:
+    bars = make_bars()
+    store.write(bars)
+    columns = {name: getattr(bars, name).astype(np.float32).astype(float) * (1 + 1e-8) for name in COLUMNS}
+    again = store.write(Bars.checked("BTCUSDT", HOUR, bars.time, **columns, provider="files"))
+    assert (again.unchanged, again.conflicts) == (48, 0)
+    assert store.read("BTCUSDT", HOUR).digest() == bars.digest()
+
+
+def test_rows_that_cannot_be_bars_stand_beside_the_series_with_the_reason(store: BarStore, make_bars: MakeBars) -> None:
+    rows = [
+        BadRow("has a high below its open or close", day(2020), (1.0, 0.5, 0.5, 1.0, 7.0), 12),
+        BadRow("has a time that cannot be read", None, (1.0, 1.0, 1.0, 1.0, float("nan"))),
+    ]
+    assert store.quarantine("BTCUSDT", HOUR, "files", rows) == 2
+    assert store.quarantine("BTCUSDT", HOUR, "files", rows) == 0
+    store.write(make_bars())
+    found = store.quarantined("BTCUSDT", HOUR, "files")
+    assert found[0] == rows[0]
+    assert (found[1].reason, found[1].time, found[1].row) == (rows[1].reason, None, None)
+    assert np.isnan(found[1].values[-1])
+    lines = (store.root / "files" / "BTCUSDT" / "1h" / "all" / "quarantine.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "seen_at,reason,row,timestamp,open,high,low,close,volume"
+    assert lines[1].endswith(",has a high below its open or close,12,2020-01-01T00:00:00+00:00,1.0,0.5,0.5,1.0,7.0")
+    assert len(store.read("BTCUSDT", HOUR)) == 48
+
+
+def test_trading_hours_are_series_of_their_own_and_the_widest_is_read_first(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars("AA", count=7), hours="extended")
+    store.write(make_bars("AA", count=5), hours="regular")
+    assert [(s.hours, s.bars) for s in store.series() if s.symbol == "AA"] == [("regular", 5), ("extended", 7)]
+    assert len(store.read("AA", HOUR)) == 5
+    assert len(store.read("AA", HOUR, hours="extended")) == 7
+    assert (store.stored("AA", HOUR, "files", "all"), store.find("AA", HOUR).hours) == (None, "regular")
+    with pytest.raises(NoData):
+        store.read("AA", HOUR, hours="all")
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "count", "files"),
+    [("1m", 60 * 24 * 32, ["2020-01", "2020-02"]), ("5m", 10, ["2020-01"]), ("15m", 4 * 24 * 367, ["2020", "2021"]), ("1d", 400, ["all"])],
+)
+def test_a_file_holds_a_month_a_year_or_everything(
+    store: BarStore, make_bars: MakeBars, timeframe: str, count: int, files: list[str]
+) -> None:
+    bars = make_bars(timeframe=timeframe, count=count)
+    store.write(bars)
+    folder = store.folder("BTCUSDT", bars.timeframe, "files")
+    assert [file.stem for file in folder.files()] == files
+    assert store.read("BTCUSDT", bars.timeframe).digest() == bars.digest()
+    before = [file.stat().st_mtime_ns for file in folder.files()]
+    later = make_bars(timeframe=timeframe, first=str(bars.known_at[-1]), count=1)
+    store.write(later)
+    after = [file.stat().st_mtime_ns for file in folder.files()]
+    assert before[:-1] == after[:-1]
+    assert before[-1] != after[-1]
 
 
 def test_the_home_comes_before_the_bundled_bars_and_a_provider_can_be_named(store: BarStore, make_bars: MakeBars) -> None:
@@ -191,13 +279,13 @@ def test_everything_is_listed_and_a_loaded_sample_takes_the_place_of_the_bundled
 
 def test_files_that_were_changed_by_hand_are_counted_again(store: BarStore, make_bars: MakeBars) -> None:
     store.write(make_bars(first="2019-12-31", count=48))
-    (store.root / "files" / "BTCUSDT" / "1h" / "2020.parquet").unlink()
+    (store.root / "files" / "BTCUSDT" / "1h" / "all" / "2020.parquet").unlink()
     assert store.find("BTCUSDT", HOUR) == Series("BTCUSDT", HOUR, "files", day(2019, 12, 31), datetime(2019, 12, 31, 23, tzinfo=UTC), 24)
 
 
 def test_a_file_that_is_broken_is_named(store: BarStore, make_bars: MakeBars) -> None:
     store.write(make_bars())
-    (store.root / "files" / "BTCUSDT" / "1h" / "2020.parquet").write_bytes(b"torn")
+    (store.root / "files" / "BTCUSDT" / "1h" / "all" / "2020.parquet").write_bytes(b"torn")
     with pytest.raises(Invalid, match=r"2020\.parquet cannot be read"):
         store.read("BTCUSDT", HOUR)
 
@@ -278,6 +366,66 @@ def test_splits_and_dividends_stand_beside_the_bars_and_are_never_lost(store: Ba
     assert store.actions("AAPL", "yahoo") == (split, Action(date(2020, 11, 6), "dividend", 0.82))
     store.write(make_bars(symbol="AAPL", provider="yahoo"))
     assert [s.provider for s in store.series() if s.symbol == "AAPL" and not s.bundled] == ["yahoo"]
+
+
+def test_splits_are_taken_out_when_bars_are_read_and_the_adjustment_has_a_name(store: BarStore, make_bars: MakeBars) -> None:
+    bars = make_bars("AAPL", "1h", first="2020-08-28", count=120, provider="yahoo")
+    store.write(bars)
+    assert store.read("AAPL", HOUR).adjustment == "raw"
+    store.keep_actions("AAPL", "yahoo", [Action(date(2020, 8, 31), "split", 4.0)])
+    read = store.read("AAPL", HOUR)
+    before = bars.time < np.datetime64("2020-08-31T04")  # midnight in New York
+    np.testing.assert_array_equal(read.close, np.where(before, bars.close / 4, bars.close))
+    np.testing.assert_array_equal(read.volume, np.where(before, 4.0, 1.0))
+    assert read.adjustment.startswith("splits ")
+    part = store.read("AAPL", HOUR, day(2020, 8, 29), day(2020, 8, 30))
+    np.testing.assert_array_equal(part.close, read.between(day(2020, 8, 29), day(2020, 8, 30)).close)
+    assert store.read("AAPL", DAY).adjustment == read.adjustment
+    assert store.read("AAPL", HOUR, adjust="raw").digest() == bars.digest()
+    store.keep_actions("AAPL", "yahoo", [Action(date(2020, 9, 1), "dividend", 10.0)])
+    assert store.read("AAPL", HOUR).adjustment == read.adjustment
+    both = store.read("AAPL", HOUR, adjust="all")
+    close = bars.close[np.searchsorted(bars.time, np.datetime64("2020-09-01T04")) - 1]
+    assert both.close[0] == pytest.approx(bars.close[0] / 4 * (1 - 10 / close))
+    assert (both.close[-1], both.adjustment[:4]) == (bars.close[-1], "all ")
+    early = store.read("AAPL", HOUR, None, day(2020, 8, 29), adjust="all")
+    np.testing.assert_array_equal(early.close, both.between(None, day(2020, 8, 29)).close)
+
+
+def test_a_dividend_above_the_price_is_refused_where_it_would_count(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars("AAPL", "1d", provider="yahoo"))
+    store.keep_actions("AAPL", "yahoo", [Action(date(2020, 1, 5), "dividend", 500.0)])
+    assert store.read("AAPL", DAY).adjustment == "raw"
+    with pytest.raises(Invalid, match="a dividend of 500 on 2020-01-05 cannot be right, the close before it was 103"):
+        store.read("AAPL", DAY, adjust="all")
+
+
+def test_a_series_can_be_deleted_with_its_record_and_nothing_else_goes(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars(count=3))
+    store.write(make_bars(count=3, lift=1.0))
+    store.quarantine("BTCUSDT", HOUR, "files", [BadRow("has no price", day(2020), (float("nan"),) * 5)])
+    store.write(make_bars("ETHUSDT"))
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        store.begin_load(symbol, HOUR, "files", start=day(2020), end=day(2021), hours="all")
+    assert store.delete("BTC/USDT", HOUR).bars == 3
+    assert store.stored("BTCUSDT", HOUR, "files") is None
+    assert (store.revisions("BTCUSDT", HOUR, "files"), store.quarantined("BTCUSDT", HOUR, "files")) == ((), ())
+    assert (len(store.loads("BTCUSDT", HOUR, "files")), len(store.loads("ETHUSDT", HOUR, "files"))) == (0, 1)
+    assert store.find("ETHUSDT", HOUR).bars == 48
+    with pytest.raises(NoData, match="no bars of BTCUSDT 1h were loaded"):
+        store.delete("BTCUSDT", HOUR)
+
+
+def test_what_is_to_be_deleted_must_be_clear(store: BarStore, make_bars: MakeBars) -> None:
+    for hours in ("regular", "extended"):
+        store.write(make_bars("AA"), hours=hours)
+    with pytest.raises(Invalid, match="AA 1h of files is stored with regular and extended hours"):
+        store.delete("AA", HOUR)
+    assert store.delete("AA", HOUR, hours="extended").hours == "extended"
+    store.write(make_bars("AA", provider="yahoo"))
+    with pytest.raises(Invalid, match="from 2 providers"):
+        store.delete("AA", HOUR)
+    assert store.delete("AA", HOUR, "files").hours == "regular"
 
 
 def test_a_pair_may_be_written_with_a_slash() -> None:

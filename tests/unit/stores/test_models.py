@@ -29,15 +29,15 @@ def trained(text: str = TEXT, seed: int = 1) -> Model:
     strategy, random = load_strategy(text, "test").strategy, np.random.default_rng(seed)
     shape = Perceptron(inputs=2, hidden=(3,), outputs=3, activation="relu")
     weights = {name: random.normal(0, 0.5, size).astype(np.float32) for name, size in shape.shapes().items()}
-    figures = SliceScores(rows=10, accuracy=0.5, loss=0.9)
+    base = Baselines(majority_class="buy", majority_accuracy=0.4, majority_loss=1.0, shuffled_accuracy=0.3, class_shares={})
+    figures = SliceScores(rows=10, accuracy=0.5, loss=0.9, baselines=base)
     split = Split(train_end="a", validation_start="b", validation_end="c", test_start="d", embargo_rows=0, purged_rows=0)
     record = TrainingRecord(
         symbols=("EURUSD",), timeframes=("1h",), start="a", end="z", split=split, seed=7, label={}, rows={}, bars={}, versions={},
         threads=1, cpu="any", epochs_run=1, best_epoch=1, stopped_early=False,
     )  # fmt: skip
-    baselines = Baselines(majority_class="buy", majority_accuracy=0.4, majority_loss=1.0, shuffled_accuracy=0.3, class_shares={})
     scores = Scores(
-        task="classification", train=figures, validation=figures, test=figures, baselines=baselines, initial_loss=1.1, final_train_loss=0.9,
+        task="classification", train=figures, validation=figures, test=figures, initial_loss=1.1, final_train_loss=0.9,
         loss_decrease=0.2, history=History(),
     )  # fmt: skip
     return Model(strategy, strategy.feature_ids, shape, weights, {}, record, scores)

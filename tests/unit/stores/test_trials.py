@@ -5,12 +5,14 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ktrdr.errors import Conflict, Unavailable
+from ktrdr.evaluation.trials import Curve
 from ktrdr.stores.trials import GENESIS, Trial, TrialLedger
 
 
@@ -145,3 +147,56 @@ def test_whatever_is_recorded_is_read_back_and_the_chain_holds(
             ledger.append(trial(key, score=score))
     assert {t.key: t.score for t in ledger.list()} == kept
     assert ledger.verify().intact
+
+
+# --- how many independent ones
+
+
+def curve(seed: int, weeks: int = 60) -> Curve:
+    return Curve(first=2200, returns=tuple(np.float32(np.random.default_rng(seed).normal(0, 0.01, weeks)).tolist()))
+
+
+def test_a_tally_counts_everything_and_sees_what_is_alike(ledger: TrialLedger) -> None:
+    for number in range(6):
+        ledger.append(trial(f"search {number}").model_copy(update={"content_hash": f"{number:064d}"}), curve(number))
+    for number in range(4):  # the same strategy again and again
+        ledger.append(trial(f"again {number}").model_copy(update={"content_hash": f"{0:064d}", "kind": "backtest"}), curve(0))
+    ledger.append(trial("trained", score=None).model_copy(update={"content_hash": f"{0:064d}", "kind": "training"}))
+    ledger.append(trial("cancelled", score=None).model_copy(update={"content_hash": f"{9:064d}", "kind": "training"}))
+    found = ledger.tally("eurusd", year(2012), year(2013))
+    assert (found.symbol, found.n) == ("EURUSD", ledger.count("EURUSD")) == ("EURUSD", 12)
+    assert found.kinds == {"search": 6, "backtest": 4, "training": 2}
+    assert found.effective_n == pytest.approx(7, abs=0.6)  # six curves and one strategy of which none is known
+    assert found.broken_at is None
+    assert ledger.tally("EURUSD", year(2017)).n == 0
+    assert ledger.knows("op_1")
+    assert not ledger.knows("op_2")
+
+
+def test_a_ledger_from_before_curves_were_kept_goes_on(ledger: TrialLedger) -> None:
+    ledger.append(trial("a"))
+    assert ledger.tally("EURUSD").effective_n == 1
+    ledger.append(trial("b").model_copy(update={"content_hash": "cd" * 32}), curve(1))
+    assert ledger.tally("EURUSD").effective_n == 2
+    assert ledger.verify().intact
+
+
+def test_trials_are_shown_by_their_label(ledger: TrialLedger) -> None:
+    ledger.append(trial("a"))
+    ledger.append(trial("b").model_copy(update={"campaign": None}))
+    ledger.append(trial("c", symbol="AAPL", start=2000))
+    assert [(one.campaign, one.trials, one.strategies) for one in ledger.campaigns("EURUSD")] == [(None, 1, 1), ("spring", 1, 1)]
+    assert ledger.spans() == {"AAPL": (year(2000), year(2017)), "EURUSD": (year(2012), year(2017))}
+
+
+@pytest.mark.parametrize(
+    "column", ["symbol", "score", "reason", "content_hash", "campaign", "recorded_at", "operation_id", "kind", "start"]
+)
+def test_a_row_that_was_changed_is_named_whatever_was_changed(ledger: TrialLedger, tmp_path: Path, column: str) -> None:
+    for number in range(5):
+        ledger.append(trial(str(number), score=None if number == 3 else 0.1))
+    path = tmp_path / "deep" / "below" / "trials.sqlite"
+    run(path, "DROP TRIGGER no_update")
+    run(path, f"UPDATE trials SET {column} = '2001-01-01T00:00:00.000000+00:00' WHERE number = 4")
+    assert ledger.verify().broken_at == 4
+    assert ledger.tally("EURUSD").broken_at == 4

@@ -14,7 +14,7 @@ from ktrdr.strategy.features import compute_features
 from ktrdr.strategy.load import load_strategy
 from ktrdr.strategy.spec import Strategy
 
-NAMES = ("momentum", "mean_reversion", "trend_momentum")
+NAMES = ("momentum", "mean_reversion", "trend_momentum", "channel_break", "trend_pullback")
 
 
 def bundled(name: str) -> Strategy:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from ktrdr.strategy.load import Loaded
-from ktrdr.strategy.sections import Layers, RecurrentLayers
+from ktrdr.strategy.sections import Layers, RecurrentLayers, RuleLayer
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "networks.md").read_text(encoding="utf-8")
+REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference"
+PAGE, RULES = ((REFERENCE / name).read_text(encoding="utf-8") for name in ("networks.md", "rules.md"))
+RAW = "  - raw_indicator: macd_1.signal\n    timeframes: [1h]\n    normalization: zscore\n"
 
 
 @pytest.mark.parametrize(("types", "part"), [("`mlp`", Layers), ("`lstm` `gru`", RecurrentLayers)])
@@ -24,4 +26,11 @@ def test_every_key_stands_in_the_table(types: str, part: type[Layers] | type[Rec
 def test_its_examples_are_right(load: Callable[..., Loaded]) -> None:
     examples = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     written = "model:\n  type: mlp\n  architecture: {hidden_layers: [16, 8]}\n"
-    assert [load((written, example)).strategy.model.type for example in examples] == ["mlp", "lstm"]
+    rules, *networks = examples
+    assert [load((written, example)).strategy.model.type for example in networks] == ["mlp", "lstm"]
+    assert load((written, rules), (RAW, "")).strategy.model.type == "tsk"
+
+
+def test_every_key_of_rules_stands_on_their_page() -> None:
+    rows = {cells[1].strip(" `"): cells[3].strip() for line in RULES.splitlines() if len(cells := line.split("|")) == 6 and "`" in cells[1]}
+    assert rows == {name: str(field.default).lower() for name, field in RuleLayer.model_fields.items()}

@@ -10,12 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ktrdr.agents.gates import check_training_gate
 from ktrdr.models.model import Model
 from ktrdr.models.predict import Perceptron
-from ktrdr.models.scores import History
+from ktrdr.models.scores import History, SliceScores
 from ktrdr.strategy.spec import Strategy
 from ktrdr.training.fit import Fitted
-from ktrdr.training.score import confusion, cross_entropy, detailed_analytics, directional_accuracy, forecast_loss, score
+from ktrdr.training.score import calibration_error, confusion, cross_entropy, detailed_analytics, forecast_loss, score
 from ktrdr.training.windows import Samples, Slice, Split
 
 TRIPLE = "{source: triple_barrier}"
@@ -85,7 +86,7 @@ def test_forecasts_are_judged_by_direction(strategy_of: StrategyOf) -> None:
     assert found.test.precision is None
     assert (found.baselines.majority_class, found.baselines.majority_accuracy) == ("up", pytest.approx(1 / 3))
     assert found.baselines.majority_loss == pytest.approx((0.02**2 + 0.02**2 + 0.01**2) / 4)
-    assert found.baselines.shuffled_accuracy == pytest.approx(1 / 3 * 0.75 + 2 / 3 * 0.25)
+    assert found.baselines.shuffled_accuracy == pytest.approx(1 / 3 * 2 / 3 + 2 / 3 * 1 / 3)
 
 
 def test_where_nothing_moved_there_is_no_direction(strategy_of: StrategyOf) -> None:
@@ -93,7 +94,7 @@ def test_where_nothing_moved_there_is_no_direction(strategy_of: StrategyOf) -> N
     found = score(passing_on(1), samples_of(flat, flat, "regression"), strategy_of().training)
     assert found.test.accuracy is None
     assert found.baselines.majority_accuracy is None
-    assert directional_accuracy(np.array([0.0, 0.1]), np.array([0.1, 0.1])) == 0.5
+    assert (found.test.verdict, found.test.not_scored) == ("not scored", "none of its rows moved")
 
 
 def test_huber_is_square_near_and_straight_far(strategy_of: StrategyOf) -> None:
@@ -130,3 +131,76 @@ def test_analytics_of_forecasts_are_by_direction(strategy_of: StrategyOf) -> Non
     found = analytics(strategy_of(), passing_on(1), samples_of(replace(test), test, "regression"))
     assert found["classes"] == ["up", "down"]
     assert found["confusion_matrix"] == [[1, 0], [1, 1]]
+
+
+def long(count: int, seed: int, right: float, previous: np.ndarray | None = None) -> Slice:
+    """Rows of two classes in random order, of which the network answers a share as they are."""
+    random = np.random.default_rng(seed)
+    targets = random.choice([0, 2], count)
+    said = np.where(random.random(count) < right, targets, 2 - targets)
+    found = rows([BUY if one == 0 else SELL for one in said], targets.tolist(), np.int64)
+    return replace(found, previous=previous)
+
+
+def figures(test: Slice, strategy_of: StrategyOf, span: tuple[int, int] = (0, 0)) -> SliceScores:
+    samples = replace(samples_of(TRAIN, test, "classification"), label_span=span)
+    return score(passing_on(3), samples, strategy_of(labels=TRIPLE).training).test
+
+
+def test_intervals_hold_what_they_are_about(strategy_of: StrategyOf) -> None:
+    """Of slices that are drawn anew, about 95 of 100 intervals hold the true accuracy of 70 %."""
+    found = [figures(long(200, seed, 0.7), strategy_of) for seed in range(100)]
+    inside = sum(one.accuracy_interval.low <= 0.7 <= one.accuracy_interval.high for one in found)
+    assert 89 <= inside <= 99
+    assert all(one.loss_interval.low < one.loss < one.loss_interval.high for one in found)
+    assert found[0] == figures(long(200, 0, 0.7), strategy_of)
+
+
+def test_an_edge_is_said_and_a_coin_is_not(strategy_of: StrategyOf) -> None:
+    assert figures(long(400, 1, 0.7), strategy_of).verdict == "better than every baseline"
+    coins = [figures(long(400, seed, 0.5), strategy_of).verdict for seed in range(40)]
+    assert coins.count("no better than baseline") >= 38
+
+
+def test_neighbours_that_agree_are_no_evidence_of_their_own(strategy_of: StrategyOf) -> None:
+    """Each answer stands 20 times in a row, as labels do that look 20 bars ahead."""
+    few = long(40, 2, 0.75)
+    many = Slice(np.repeat(few.values, 20, axis=0), np.repeat(few.targets, 20), np.array([], "datetime64[us]"), np.arange(800))
+    blind, seeing = figures(many, strategy_of), figures(many, strategy_of, (20, 20))
+    assert blind.accuracy == seeing.accuracy
+    wide, narrow = (one.accuracy_interval.high - one.accuracy_interval.low for one in (seeing, blind))
+    assert wide > 3 * narrow
+
+
+def test_a_label_that_is_known_already_is_a_baseline(strategy_of: StrategyOf) -> None:
+    targets = long(400, 3, 0.7).targets.astype(float)
+    for known, verdict in ((targets, "no better than baseline"), (np.full(400, np.nan), "better than every baseline")):
+        found = figures(long(400, 3, 0.7, previous=known), strategy_of)
+        assert found.verdict == verdict
+        assert found.baselines.previous_accuracy == (1.0 if verdict.startswith("no") else None)
+        assert found.advantage == pytest.approx(found.accuracy - found.baselines.best[1])
+
+
+def test_a_slice_of_one_class_is_said_and_not_scored(strategy_of: StrategyOf) -> None:
+    one = rows([BUY, SELL], [0, 0], np.int64)
+    found = score(passing_on(3), samples_of(one, one, "classification"), strategy_of(labels=TRIPLE).training)
+    assert found.test.not_scored == "all of its rows are 'buy'"
+    assert (found.test.accuracy, found.test.loss, found.test.verdict, found.loss_decrease) == (None, None, "not scored", None)
+    passed, reason = check_training_gate(found.gate_inputs())
+    assert not passed
+    assert "accuracy_below_threshold" in reason
+
+
+def test_loss_and_confidence_have_a_scale(strategy_of: StrategyOf) -> None:
+    found = score(passing_on(3), samples_of(TRAIN, TEST, "classification"), strategy_of(labels=TRIPLE).training).test
+    assert found.relative_loss == pytest.approx(found.loss / math.log(3))
+    assert found.calibration_error == pytest.approx(1 - 0.75, abs=1e-6)
+    assert calibration_error(np.array([0.55, 0.55, 0.95, 0.95]), np.array([True, False, True, True])) == pytest.approx(0.05)
+    assert found.per_class["buy"].model_dump() == {
+        "rows": 1,
+        "answered": 2,
+        "precision": 0.5,
+        "recall": 1.0,
+        "f1_score": pytest.approx(2 / 3),
+    }
+    assert (found.accuracy_interval, found.verdict) == (None, "not scored")  # four rows are no evidence of anything

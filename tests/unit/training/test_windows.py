@@ -35,12 +35,13 @@ def row_numbers(rows: Slice) -> list[int]:
 
 
 def test_rows_are_those_with_all_features_and_a_label(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
-    """400 bars less 2 of warm-up and 5 without a label; 1 % of 393 rows is an embargo of 4."""
+    """400 bars less 2 of warm-up and 5 without a label; an embargo of the 5 bars that a label looks ahead."""
     found = samples(strategy_of(), bars_of())
-    assert found.rows == {"train": 270, "validation": 50, "test": 55}
-    assert found.split.embargo_rows == 4
+    assert found.rows == {"train": 270, "validation": 49, "test": 54}
+    assert found.split.embargo_rows == 5
     assert found.split.purged_rows == 10
-    assert sum(found.rows.values()) + 2 * 4 + 10 == 393
+    assert found.label_span == (5, 5)
+    assert sum(found.rows.values()) + 2 * 5 + 10 == 393
     assert row_numbers(found.train)[0] == 2
     assert row_numbers(found.test)[-1] == 394
 
@@ -49,8 +50,8 @@ def test_no_label_of_a_slice_reads_a_bar_of_the_next(strategy_of: StrategyOf, ba
     found = samples(strategy_of(), bars_of())
     assert row_numbers(found.train)[-1] + 5 < hours(found.split.train_end)
     assert row_numbers(found.validation)[-1] + 5 < hours(found.split.validation_end)
-    assert row_numbers(found.validation)[0] == hours(found.split.validation_start) == hours(found.split.train_end) + 4
-    assert row_numbers(found.test)[0] == hours(found.split.test_start) == hours(found.split.validation_end) + 4
+    assert row_numbers(found.validation)[0] == hours(found.split.validation_start) == hours(found.split.train_end) + 5
+    assert row_numbers(found.test)[0] == hours(found.split.test_start) == hours(found.split.validation_end) + 5
 
 
 def test_bars_that_come_later_change_nothing(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
@@ -123,7 +124,7 @@ def test_too_short_a_history_is_said_with_the_figures(strategy_of: StrategyOf, b
 
 
 def test_too_few_rows_are_said_with_the_figures(strategy_of: StrategyOf, bars_of: BarsOf) -> None:
-    with pytest.raises(NoData, match=r"53 of 60 bars have all features and a label.*leaves 32 train, 2 validation, 7 test rows"):
+    with pytest.raises(NoData, match=r"53 of 60 bars have all features and a label.*leaves 32 train, 0 validation, 3 test rows"):
         samples(strategy_of(), bars_of(), end=START + timedelta(hours=60))
 
 
@@ -141,7 +142,7 @@ def test_a_sequence_is_the_bars_before_its_target_and_lies_in_its_slice(strategy
     """393 rows less 9 at the start; 9 more are lost at the start of the validation and of the test slice."""
     strategy, bars = strategy_of(model=TEN), bars_of()
     found = samples(strategy, bars)
-    assert sum(found.rows.values()) == 393 - 9 - 2 * 4 - found.split.purged_rows - 2 * 9
+    assert sum(found.rows.values()) == 393 - 9 - 2 * 5 - found.split.purged_rows - 2 * 9
     assert found.split.purged_rows == 10
     whole = compute_features(strategy, {HOUR: bars}, found.scaling).values
     starts = {"train": 2, "validation": hours(found.split.validation_start), "test": hours(found.split.test_start)}

@@ -1,0 +1,1 @@
+"""Measurements of learning: how fast it is, and what the shipped strategies learn."""

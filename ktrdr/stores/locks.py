@@ -1,0 +1,44 @@
+"""One writer at a time: a lock on a file that ends with the process that holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ktrdr.errors import Conflict
+
+LOCK_SECONDS = 30.0
+"""How long to wait for another writer."""
+
+
+@contextmanager
+def locked(file: Path, what: str, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Hold a lock file alone; Conflict, which names the process, when somebody else does for too long."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+") as lock:
+        give_up = time.monotonic() + seconds
+        while not _try_lock(lock.fileno()):
+            if time.monotonic() > give_up:
+                lock.seek(0)
+                owner = lock.read().strip() or "unknown"
+                raise Conflict(
+                    f"{what} is being written by process {owner}, for {seconds:g} s now",
+                    hint="wait for that load to end, or cancel it, then load again",
+                )
+            time.sleep(0.02)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
