@@ -247,7 +247,7 @@ class BarStore:
                 if len({series.provider for series in best}) > 1:
                     raise _which_provider(best)
                 return min(best, key=lambda series: HOURS.index(series.hours))
-        raise self._unknown(symbol, timeframe, provider, everything)
+        raise self._unknown(symbol, timeframe, provider, everything, hours)
 
     def _bars(self, source: Series, timeframe: Timeframe, start: datetime | None, end: datetime | None, adjust: Adjust) -> Bars:
         made = source.timeframe != timeframe
@@ -288,13 +288,16 @@ class BarStore:
             },
         )
 
-    def _unknown(self, symbol: str, timeframe: Timeframe, provider: str | None, of_symbol: list[Series]) -> NoData:
+    def _unknown(
+        self, symbol: str, timeframe: Timeframe, provider: str | None, of_symbol: list[Series], hours: Hours | None
+    ) -> NoData:  # fmt: skip
         known = sorted({s.symbol for s in self.series()})
         near = [] if of_symbol else difflib.get_close_matches(symbol, known, n=1, cutoff=0.6)
         have = ", ".join(f"{s.timeframe} of {s.provider} ({_day(s.first)} .. {_day(s.last)})" for s in of_symbol)
         there = f"there is {have}" if have else f"there are bars of {', '.join(known)}"
+        wanted = f"{f' of provider {provider}' if provider else ''}{f' with {hours} hours' if hours else ''}"
         return NoData(
-            f"{symbol} {timeframe}: there are no bars{f' of provider {provider}' if provider else ''}; {there}",
+            f"{symbol} {timeframe}: there are no bars{wanted}; {there}",
             hint=(f"did you mean {near[0]}? else " if near else "") + load_command(symbol, timeframe),
             details={"symbol": symbol, "timeframe": timeframe.name, "nearest": near[0] if near else None},
         )
