@@ -206,7 +206,10 @@ SPOKEN = [known for known in TABLE if isinstance(known.code, int) and known.code
 
 
 @pytest.mark.parametrize("known", SPOKEN, ids=lambda known: f"{known.code} {known.sign.partition('|')[0]}".strip())
-def test_every_row_of_the_table_does_what_it_says(workspace: Workspace, tws: Tws, known: Diagnosis) -> None:  # noqa: F811
+def test_every_row_of_the_table_does_what_it_says(
+    workspace: Workspace, tws: Tws, monkeypatch: pytest.MonkeyPatch, known: Diagnosis  # noqa: F811
+) -> None:  # fmt: skip
+    monkeypatch.setenv("KTRDR_IB_TIMEOUT_SECONDS", "5")  # none of them is a silence
     text = f"{HMDS}{known.sign.partition('|')[0] or 'its words'}"
     tws.script = [Act(((known.code, text, True),))] if known.then == "info" else [error(known.code, text)]  # type: ignore[arg-type]
     if known.then == "user":
