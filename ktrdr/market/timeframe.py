@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class Timeframe:
     def __post_init__(self) -> None:
         name = spelled(str(self.name))
         if name is None:
-            near = next(iter(difflib.get_close_matches(str(self.name).lower(), SECONDS, n=1, cutoff=0.3)), None)
+            near = nearest(str(self.name))
             raise Invalid(
                 f"{self.name!r} is not a timeframe",
                 hint=(f"did you mean {near!r}? " if near else "") + f"known: {', '.join(SECONDS)}",
@@ -62,7 +63,22 @@ def spelled(text: str) -> str | None:
             hint="load 1d or 1w; minutes are written 1m, with a small m",
             details={"nearest": "1w"},
         )
-    size = SIZE.fullmatch(wanted)
-    if size is None or size[2].lower() not in UNITS:
-        return None
-    return NAMES.get(int(size[1] or 1) * UNITS[size[2].lower()])
+    return NAMES.get(length(wanted))
+
+
+def length(text: str) -> int:
+    """The seconds of a size such as `90m`; 0 if it is none."""
+    size = SIZE.fullmatch(text.strip())
+    return int(size[1] or 1) * UNITS.get(size[2].lower(), 0) if size else 0
+
+
+def nearest(text: str) -> str | None:
+    """The bar size nearest in length, else the one that is spelt most like it.
+
+    >>> nearest("90m"), nearest("3h"), nearest("4x"), nearest("?!")
+    ('2h', '4h', '4h', None)
+    """
+    if seconds := length(text):
+        return min(SECONDS, key=lambda known: abs(math.log(SECONDS[known] / seconds)))
+    close = difflib.get_close_matches(text.lower(), SECONDS, n=1, cutoff=0.3)
+    return close[0] if close else None
