@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 import ktrdr
 from ktrdr import telemetry
 from ktrdr.api import errors
-from ktrdr.api.endpoints import agent, checkpoints, data, operations, providers, reports, starts, strategies, system
+from ktrdr.api.endpoints import agent, checkpoints, data, operations, providers, reports, series, starts, strategies, system
 from ktrdr.operations.launch import Launcher
 from ktrdr.settings import Settings
 from ktrdr.wiring import open_backend
@@ -44,7 +44,7 @@ def create_app(settings: Settings, home_id: str, launcher: Launcher | None = Non
     app.state.token = settings.token.get_secret_value() if settings.token else None
     errors.install(app)
     routes = APIRouter(prefix=PREFIX)
-    for part in (operations, reports, checkpoints, starts, data, providers, strategies, agent, system):
+    for part in (operations, reports, checkpoints, starts, series, data, providers, strategies, agent, system):
         routes.include_router(part.router)
     app.include_router(routes)
     app.middleware("http")(guard)

@@ -43,7 +43,7 @@ COMMANDS = (
     Command("explain", "Look", "Say a model's rules, how each has done, and why it decided so."),
     Command("check", "Look", "Check that nothing in a strategy knows the future."),
     Command("migrate", "Look", "Rewrite a version 2 strategy as version 3."),
-    Command("data", "Data", "Load bars, show them, say what range there is and what is odd."),
+    Command("data", "Data", "Load bars, show them, say what is missing and what is odd."),
     Command("ib", "Data", "See how Interactive Brokers can be reached, and test it."),
     Command("up", "Backend", "Start the local backend."),
     Command("down", "Backend", "Stop the local backend."),

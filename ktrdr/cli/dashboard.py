@@ -33,7 +33,7 @@ class Dashboard:
             "operations": self.operations,
             "workers": len(self.workers),
             "workers_busy": len(self.busy),
-            "data": {"symbols": len({row["symbol"] for row in self.series}), "series": len(self.series)},
+            "data": {"symbols": self.symbols, "series": len(self.series), "bars": sum(row["bars"] for row in self.series)},
             "budget": self.budget,
             "ib": self.ib,
             "backend": self.health,
@@ -43,6 +43,11 @@ class Dashboard:
     def ailments(self) -> list[str]:
         """What is wrong with the backend."""
         return [f"{part}: {state}" for part, state in self.health.get("checks", {}).items() if state != "ok"]
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols there are bars of."""
+        return len({row["symbol"] for row in self.series})
 
     @property
     def busy(self) -> list[JSON]:
@@ -55,7 +60,7 @@ class Dashboard:
         return block([
             ("Operations", counts),
             ("Workers", f"{len(self.workers)}, {len(self.busy)} busy"),
-            ("Data", f"{len(self.series)} series of {len({row['symbol'] for row in self.series})} symbols"),
+            ("Data", f"{len(self.series)} series of {self.symbols} symbols, {sum(row['bars'] for row in self.series):,} bars"),
             ("Budget", self.budget["message"]),
             ("IB", ib_line(self.ib)),
             ("Backend", "; ".join([f"version {self.health['version']}", *self.ailments])),

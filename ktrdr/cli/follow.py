@@ -157,6 +157,7 @@ class Screen:
         self._heading = heading
         self._view: View | None = None
         self._begun = False
+        self._planned = False
 
     def show(self, record: JSON) -> None:
         """Show the operation as it is now."""
@@ -167,6 +168,9 @@ class Screen:
         elif not self._begun:
             self._output.lines(self._heading(operation))
         self._begun = True
+        if not self._planned and isinstance(operation.metadata.get("plan"), dict):
+            self._planned = True
+            self._output.lines(results.plan(operation.metadata["plan"]))
         if self._output.json or self._output.quiet or operation.status.ended:
             return
         if self._view is None:

@@ -20,6 +20,11 @@ ProviderOptions = Annotated[
     list[str] | None, typer.Option(help="An option of the provider, such as zone=UTC; may be repeated.", metavar="NAME=VALUE")
 ]
 TimeframeOption = Annotated[str | None, typer.Option("--timeframe", "-t", help="Bar size, such as 1h.", metavar="TIMEFRAME")]
+Size = Annotated[str | None, typer.Argument(help="Bar size, such as 1h; default: the only one.", metavar="[TIMEFRAME]")]
+Provider = Annotated[str | None, typer.Option(help="Where from; default: the one that has the symbol.", metavar="NAME")]
+File = Annotated[str | None, typer.Option(help="The file to read, with --provider files.", metavar="PATH")]
+TradingHours = Annotated[bool, typer.Option("--trading-hours", help="Regular trading hours only, as of remote providers without a flag.")]
+Extended = Annotated[bool, typer.Option("--include-extended", help="Bars before and after the regular hours too.")]
 
 
 def new_app() -> typer.Typer:

@@ -207,17 +207,31 @@ def figures(found: JSON) -> list[str]:
 
 
 def data_load(operation: Operation) -> list[str]:
-    """Bars loaded, their range, the time it took, and what the provider had to say."""
+    """Bars loaded, their range, what is missing, the time it took, and what the provider had to say."""
     found = operation.result_summary
     if not found:
         return []
+    gaps = ", ".join(f"{one['bars']:,} bars {reason}" for reason, one in (found.get("gaps") or {}).items())
+    waited = f", of which {duration(found['seconds_waiting'])} waiting for the provider's limits" if found.get("seconds_waiting") else ""
+    asked = f", {found['requests']} requests" if found.get("requests") else ""
     return ["", "Data load results:", *block([
         ("Symbol", f"{found.get('symbol')} {found.get('timeframe')}"), ("Provider", found.get("provider")),
         ("Origin", found.get("origin")), ("Status", found["status"]),
         ("Bars loaded", f"{found['bars_loaded']:,} (stored in all: {found['bars_total']:,})"),
+        ("Changed", f"{found['replaced']:,}" if found.get("replaced") else None),
         ("Date range", f"{minute(found['first'])} to {minute(found['last'])} (UTC)" if found["first"] else None),
-        ("Time", duration(operation.duration_seconds)), ("Diagnosis", found.get("diagnosis")),
+        ("Missing", gaps and f"{gaps}; ktrdr data gaps {found.get('symbol')} {found.get('timeframe')}"),
+        ("Time", f"{duration(operation.duration_seconds)}{asked}{waited}"), ("Diagnosis", found.get("diagnosis")),
     ]), *(f"  Warning: {warning}" for warning in operation.warnings)]  # fmt: skip
+
+
+def plan(about: JSON) -> list[str]:
+    """What a load is going to ask for; nothing where nobody has to be asked."""
+    if not about.get("requests"):
+        return []
+    count = about["parts"]
+    parts = "1 part" if count == 1 else f"{count} parts"
+    return [f"  Plan: {parts}, about {about['bars']:,} bars in {about['requests']} requests, about {duration(about['seconds'])}"]
 
 
 def dummy(operation: Operation) -> list[str]:

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
-from ktrdr.cli.mistakes import UsageMistake
 from ktrdr.cli.output import Output, age, block, duration, local_time, minute, percent, size
 from ktrdr.cli.session import Session
 from ktrdr.cli.strategy_argument import strategy_argument
-from ktrdr.errors import NoData
 from ktrdr.operations.model import Operation
 
 JSON = dict[str, Any]
@@ -100,49 +98,6 @@ def operations(output: Output, page: JSON, which: str) -> None:
     )  # fmt: skip
     if len(found) < page["total_count"]:
         output.line(f"{len(found)} of {page['total_count']} operations; --limit shows more")
-
-
-def show_bars(session: Session, symbol: str, timeframe: str | None, wanted: JSON) -> None:
-    """The last bars of a symbol; its only timeframe where none is named."""
-    symbol = symbol.upper().replace("/", "")
-    timeframe = timeframe or only_timeframe(session, symbol)
-    found = session.get(f"/data/{symbol}/{timeframe}", wanted)["data"]
-    rows = [[minute(date), *(f"{figure:.10g}" for figure in row)] for date, row in zip(found["dates"], found["ohlcv"], strict=True)]
-    headings = ["TIME (UTC)", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME"]
-    session.output.table(found, headings, rows, f"No bars of {symbol} {timeframe} in this range")
-    told = "" if found["adjustment"] == "raw" else f", {found['adjustment'].partition(' ')[0]} taken out of the prices"
-    session.output.line(f"{len(rows)} of {found['total']:,} bars, from {found['provider']}{told}")
-
-
-def show_range(session: Session, symbol: str, timeframe: str | None) -> None:
-    """From when to when there are bars of a symbol."""
-    symbol = symbol.upper().replace("/", "")
-    found = session.get("/data/range", {"symbol": symbol, "timeframe": timeframe or only_timeframe(session, symbol)})["data"]
-    session.output.answer(found, block((name.replace("_", " ").capitalize(), value) for name, value in found.items()))
-
-
-def show_quality(session: Session, symbol: str, timeframe: str | None, wanted: JSON, file: str | None) -> None:
-    """What looks odd in the stored bars of a symbol, or wrong in the rows of a file."""
-    symbol = symbol.upper().replace("/", "")
-    if file:
-        found = session.post("/data/check", {"symbol": symbol, "timeframe": timeframe or "1d", "file": file, **wanted})["data"]
-    else:
-        size = timeframe or only_timeframe(session, symbol)
-        found = session.get("/data/check", {"symbol": symbol, "timeframe": size, **wanted})["data"]
-    source = f"{found['provider']} ({found['origin']})" if found["origin"] else found["provider"]
-    rows = [[row["check"], row["count"], row["first"] and minute(row["first"]), row["sentence"]] for row in found["findings"]]
-    session.output.table(found, ["CHECK", "COUNT", "FIRST (UTC)", "WHAT IT MAY MEAN"], rows, "Nothing odd was found")
-    session.output.line(f"{found['bars']:,} bars of {found['symbol']} {found['timeframe']}, from {source}")
-
-
-def only_timeframe(session: Session, symbol: str) -> str:
-    """The timeframe of a symbol that has one."""
-    known = sorted({row["timeframe"] for row in session.get("/symbols")["data"] if row["symbol"] == symbol})
-    if not known:
-        raise NoData(f"there are no bars of {symbol}", hint=f"ktrdr list symbols; ktrdr data load {symbol} --timeframe 1h")
-    if len(known) > 1:
-        raise UsageMistake(f"{symbol} has bars of {', '.join(known)}", hint=f"name one: ktrdr show {symbol} {known[0]}")
-    return str(known[0])
 
 
 def show_features(session: Session, strategy: str) -> None:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import AfterValidator, ConfigDict
 
 from ktrdr.errors import Invalid, KtrdrError, NoData
 from ktrdr.kinds.base import JSON, KINDS, Kind, Workspace
 from ktrdr.kinds.given import Saver
-from ktrdr.market.bars import Bars, as_datetime, as_time
+from ktrdr.kinds.load_parts import Loading, Segment
+from ktrdr.kinds.load_plan import (
+    FIRST_LOAD_DAYS,
+    OVERLAP,
+    Plan,
+    Span,
+    after,
+    count_expected,
+    evidence_of,
+    is_remote,
+    make_plan,
+    parts,
+    uncovered,
+    within,
+)  # fmt: skip
+from ktrdr.market.bars import Bars
 from ktrdr.market.checks import check_bars
-from ktrdr.market.sessions import asset_class, bar_start, bar_starts, has_hours, no_hours, within_hours
+from ktrdr.market.gaps import find_gaps, totals
+from ktrdr.market.sessions import Session, has_hours
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Job
 from ktrdr.providers.base import PROVIDERS, Provider, Reach, build
 from ktrdr.stores.bars import Series, canonical
-from ktrdr.stores.catalog import Hours, Load, Outcome
+from ktrdr.stores.catalog import Hours
 from ktrdr.strategy.sections import moment
 
 SHORT = timedelta(days=7)
@@ -45,29 +55,6 @@ def _date(text: str) -> str:
 Date = Annotated[str, AfterValidator(_date)]
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A part of a load that is stored before the next one is asked for, and what came of it."""
-
-    start: datetime
-    end: datetime
-    outcome: Outcome
-
-    def summary(self) -> JSON:
-        """The segment as the result shows it."""
-        done = self.outcome
-        return {
-            "start": self.start.isoformat(), "end": self.end.isoformat(), "state": done.state, "bars": done.bars, "added": done.added,
-            "conflicts": done.conflicts, "replaced": done.replaced, "quarantined": done.quarantined, "message": done.message,
-        }  # fmt: skip
-
-    @classmethod
-    def of(cls, summary: JSON) -> Self:
-        """The segment that a summary tells of."""
-        told = {name: value for name, value in summary.items() if name not in ("start", "end")}
-        return cls(datetime.fromisoformat(summary["start"]), datetime.fromisoformat(summary["end"]), Outcome(**told))
-
-
 @KINDS.add
 class DataLoad(Kind):
     """Load bars of a symbol from a provider.
@@ -80,28 +67,34 @@ class DataLoad(Kind):
     symbol: Annotated[str, AfterValidator(canonical)]
     timeframe: Annotated[str, AfterValidator(_timeframe)] = "1d"
     mode: Literal["tail", "backfill", "full"] = "tail"
-    """tail: what is newer than the last stored bar; backfill: what is older than the first; full: the whole range."""
+    """tail: what is newer than the last stored bar; backfill: what is older than the first; full: what is missing anywhere."""
     provider: str | None = None
     """Where from; by default the provider that has the series already."""
     start_date: Date | None = None
-    """Load [start_date, end_date); by default all that the provider has."""
+    """Load [start_date, end_date); by default as far as the provider and the mode reach."""
     end_date: Date | None = None
     trading_hours: bool = False
-    """Keep only bars in the regular hours of US stocks."""
+    """Keep only bars in the regular hours of US stocks, as is done without either flag for what a remote provider gives."""
     include_extended: bool = False
     """Keep those before and after the regular hours too."""
+    refresh: bool = False
+    """With mode full: ask again also for what was asked for before, and keep the new values where they differ."""
 
     def prepare(self, workspace: Workspace) -> Self:
-        """Settle the provider, and check its options, the dates and the hours."""
+        """Settle the provider and the hours, and check options, dates and mode."""
         start, end = self._dates()
         if start and end and start >= end:
             raise Invalid(f"the range {_day(start)} .. {_day(end)} is empty", hint="give the earlier date as start")
+        if start and start >= datetime.now(UTC):
+            raise Invalid(f"the start {_day(start)} lies ahead", hint="there are no bars of the future")
+        if self.refresh and self.mode != "full":
+            raise Invalid(f"refresh asks again for a whole range, which mode {self.mode} does not", hint="add --mode full")
         provider = PROVIDERS.name_of(PROVIDERS.get(self.provider)) if self.provider else self._known_provider(workspace)
         ready = self.model_copy(update={"provider": provider})
+        ready = ready.model_copy(update=ready._settled_hours(workspace))
         source = ready.source()
         source.accept(ready.symbol, ready._size)
         workspace.bars.check_origin(ready.symbol, ready._size, provider, source.origin(ready.symbol), ready._hours)
-        ready._check_hours()
         stored = ready._stored(workspace)
         if stored and self.mode == "tail" and start:
             raise Invalid(
@@ -117,52 +110,53 @@ class DataLoad(Kind):
 
     def metadata(self) -> JSON:
         """What is loaded, from where."""
-        options = {"mode": self.mode, "provider": self.provider, "hours": self._hours, **(self.model_extra or {})}
+        again = {"refresh": True} if self.refresh else {}
+        options = {"mode": self.mode, "provider": self.provider, "hours": self._hours, **again, **(self.model_extra or {})}
         return {
             "symbol": self.symbol, "timeframe": self.timeframe, "start_date": self.start_date, "end_date": self.end_date,
             "parameters": options,
         }  # fmt: skip
 
     def run(self, job: Job, workspace: Workspace) -> JSON:
-        """Ask the provider part by part, and store each before the next one is asked for; a resumed load asks for the rest."""
+        """Plan, then ask part by part and store each before the next one is asked for; a resumed load asks for the rest."""
         provider, before = self.source(), self._stored(workspace)
-        job.report(0, f"Asking {self.provider} for {self.symbol} {self.timeframe}")
-        reach = provider.reach(self.symbol, self._size, lambda step: job.report(0, step))
+        name = f"{self.symbol} {self.timeframe}"
+        job.report(0, f"Asking {self.provider} for {name}")
+        reach = provider.reach(self.symbol, self._size, lambda step: job.report(0, f"{name} · {step}"))
         workspace.bars.keep_actions(self.symbol, self._named, provider.actions(self.symbol))
         known = workspace.checkpoints.read(job.resumed.path).state if job.resumed else None
         segments = [Segment.of(summary) for summary in known["segments"]] if known else []
-        start, end = map(datetime.fromisoformat, known["range"]) if known else self._range(reach, before)
+        plan = Plan.of(known["plan"]) if known else self._plan(workspace, provider, reach, before)
+        job.describe(plan=plan.summary())
+        job.report(0, f"{name} · {len(plan.parts)} parts, about {plan.bars:,} bars")
         saver = Saver(job, workspace)
-        asked = parts(start, end, provider.piece(self._size), newest_first=self.mode == "backfill")
-        for segment in self._load(job, workspace, provider, asked, len(segments)):
+        loading = Loading(
+            job, workspace, provider, symbol=self.symbol, size=self._size, name=self._named, hours=self._hours, refresh=self.refresh
+        )  # fmt: skip
+        for segment in loading.go_through(plan, segments):
             segments.append(segment)
-            state = {"range": [start.isoformat(), end.isoformat()], "segments": [s.summary() for s in segments]}
             if segment.outcome.state != "failed":
+                state = {"plan": plan.kept(), "segments": [s.summary() for s in segments]}
                 saver.keep(f"{_day(segment.start)} .. {_day(segment.end)}", state)
-        if not any(segment.outcome.bars for segment in segments):
-            self._require_up_to_date(workspace, before, reach)
-        after = workspace.bars.find(self.symbol, self._size, self.provider, self._hours)
-        diagnosis = "; ".join(filter(None, [self._shortfall(reach), *(s.outcome.message for s in segments)]))
-        changed = sum(s.outcome.added + s.outcome.replaced for s in segments)
-        conflicts = sum(s.outcome.conflicts for s in segments)
-        for remark in provider.remarks():
+        after_all = self._stored(workspace)
+        if after_all is None:
+            raise self._no_bars(reach)
+        for remark in [*provider.remarks(), *self._remarks(workspace, segments, loading.left_out)]:
             job.warn(remark)
-        self._warn(job, workspace, segments)
-        job.report(100, f"{self.symbol} {self.timeframe}: {after.bars:,} bars", steps=(len(segments),) * 2)
+        job.report(100, f"{name}: {after_all.bars:,} bars", steps=(len(segments),) * 2)
+        found = self._result(segments, before, after_all, diagnosis=self._shortfall(reach), failure=loading.failure)
+        gaps = self._gaps(workspace, after_all) if found["status"] != "nothing-new" or self.mode == "full" else None
+        spent = provider.spent()
         return {
-            "symbol": self.symbol, "timeframe": self.timeframe, "mode": self.mode, "provider": self.provider, "hours": self._hours,
-            "status": "partial" if diagnosis else "complete" if changed else "nothing-new",
-            "bars_loaded": sum(s.outcome.added for s in segments), "bars_total": after.bars,
-            "origin": provider.origin(self.symbol) or None,
-            "first": after.first.isoformat(), "last": after.last.isoformat(),
-            "conflicts": conflicts, "replaced": sum(s.outcome.replaced for s in segments),
-            "quarantined": sum(s.outcome.quarantined for s in segments), "diagnosis": diagnosis or None,
-            "segments": [segment.summary() for segment in segments],
+            **found, "origin": provider.origin(self.symbol) or None, "gaps": gaps, "requests": spent.requests,
+            "seconds_waiting": round(spent.waited, 1), "segments": [segment.summary() for segment in segments],
         }  # fmt: skip
 
     def source(self) -> Provider:
         """The provider, with its options and told the hours."""
         provider = build(self._named, self.model_extra or {})
+        if self._hours == "extended":
+            return provider.extended_hours()
         return provider.regular_hours() if self._hours == "regular" else provider
 
     @property
@@ -175,7 +169,13 @@ class DataLoad(Kind):
 
     @property
     def _hours(self) -> Hours:
+        if not has_hours(self.symbol, self._size):
+            return "all"
         return "extended" if self.include_extended else "regular" if self.trading_hours else "all"
+
+    @property
+    def _session(self) -> Session:
+        return "extended" if self._hours == "extended" else "regular"
 
     def _dates(self) -> tuple[datetime | None, datetime | None]:
         return moment(self.start_date) if self.start_date else None, moment(self.end_date) if self.end_date else None
@@ -183,15 +183,14 @@ class DataLoad(Kind):
     def _stored(self, workspace: Workspace) -> Series | None:
         return workspace.bars.stored(self.symbol, self._size, self._named, self._hours)
 
-    def _answered(self, workspace: Workspace) -> list[Load]:
-        """The loads that brought bars, newest first; of one that was broken off, the stored bars show it."""
-        loads = workspace.bars.loads(self.symbol, self._size, self._named)
-        return [load for load in loads if load.outcome.state in ("answered", "asked") and load.hours == self._hours]
+    def _raw(self, workspace: Workspace) -> Bars:
+        """The stored bars as they were traded."""
+        return workspace.bars.read(self.symbol, self._size, provider=self.provider, adjust="raw", hours=self._hours)
 
     def _known_provider(self, workspace: Workspace) -> str:
         """The provider of the series that is there."""
         known = [s for s in workspace.bars.series() if s.symbol == self.symbol and s.timeframe == self._size]
-        names = [s.provider for s in known if not s.bundled] or [s.provider for s in known]
+        names = list(dict.fromkeys([s.provider for s in known if not s.bundled] or [s.provider for s in known]))
         if len(names) == 1:
             return names[0]
         if names:
@@ -203,80 +202,63 @@ class DataLoad(Kind):
             f"no provider is known for {self.symbol} {self.timeframe}, and none was named",
             hint="--provider files --file PATH for your own, --provider ib for Interactive Brokers, --provider ccxt for crypto, "
             "--provider yahoo for stocks and currencies, --provider synthetic for made-up ones, "
-            f"--provider sample for {bundled}",
+            f"--provider sample for {bundled}; ktrdr data providers says what each needs",
             details={"providers": list(PROVIDERS.names())},
         )
 
-    def _check_hours(self) -> None:
-        if self._hours != "all" and not has_hours(self.symbol, self._size):
-            raise no_hours(self.symbol, self._size)
+    def _settled_hours(self, workspace: Workspace) -> dict[str, bool]:
+        """The flags of the hours: where none is said those of the series that is there, else the regular ones, and of a file all."""
+        if not has_hours(self.symbol, self._size):
+            return {}
+        usual: Hours = "extended" if build(self._named, self.model_extra or {}).extended else "regular"
+        usual = usual if is_remote(self._named) else "all"  # who gives a file has chosen
+        stored = workspace.bars.stored(self.symbol, self._size, self._named)
+        said = self.trading_hours or self.include_extended
+        wanted = self._hours if said else stored.hours if stored else usual
+        return {"trading_hours": wanted != "all", "include_extended": wanted == "extended"}
 
-    def _range(self, reach: Reach | None, stored: Series | None) -> tuple[datetime, datetime]:
+    def _plan(self, workspace: Workspace, provider: Provider, reach: Reach | None, stored: Series | None) -> Plan:
+        """What is asked for, by mode; what is ahead of the clock is not."""
+        start, end = self._range(reach, stored)
+        end = min(end, datetime.now(UTC))
+        if stored and self.mode == "tail":
+            newest = after(stored.last, self._size, 1)
+            awaited = count_expected(self.symbol, self._size, newest, max(end, newest), self._session) > 0 or not is_remote(self._named)
+            start = after(stored.last, self._size, 1 - OVERLAP) if newest < end and awaited else end
+        spans = parts(start, end, provider.piece(self._size), newest_first=self.mode == "backfill")
+        if stored and self.mode != "tail" and is_remote(self._named) and not self.refresh:
+            spans = within(spans, self._missing(workspace, stored, (start, end)))
+        return make_plan(provider, self.symbol, self._size, spans, self._session)
+
+    def _missing(self, workspace: Workspace, stored: Series, wanted: Span) -> list[Span]:
+        """What no load has brought of a range, and the holes that may yet be filled."""
+        known = evidence_of(workspace.bars, stored)
+        bars = self._raw(workspace)
+        return uncovered(wanted, known.asked, ((gap.start, gap.end) for gap in find_gaps(bars, known) if gap.fill))
+
+    def _range(self, reach: Reach | None, stored: Series | None) -> Span:
         """What to ask for: what was wanted, by mode, as far as the provider reaches."""
         start, end = self._dates()
         if stored and self.mode == "tail":
-            # Of a session that begins off the grid the first bar is a short one, and the next begins on the grid.
-            start = as_datetime(bar_start(np.array([as_time(stored.last)]), self._size)[0]) + timedelta(seconds=self._size.seconds)
+            start = stored.last
         if stored and self.mode == "backfill":
             end = stored.first
         if reach:
-            if self.mode == "tail" and not stored:
-                start = start or reach.recent
+            if self.mode == "tail" and start is None and is_remote(self._named):
+                start = (end or reach.end) - timedelta(days=FIRST_LOAD_DAYS[self.timeframe])
+                start = start.replace(hour=0, minute=0, second=0, microsecond=0)
             return max(start or reach.start, reach.start), min(end or reach.end, reach.end)
-        if start is None or end is None:
-            missing = " and ".join(name for name, given in (("start", start), ("end", end)) if given is None)
+        if start is None:
             raise Invalid(
-                f"provider {self.provider} has bars for every range, so it must be told the {missing}", hint="add --start and --end"
+                f"provider {self.provider} has bars for every range, so it must be told the start", hint="add --start, and --end if not now"
             )
-        return start, end
+        return start, end or datetime.now(UTC)
 
-    def _load(
-        self, job: Job, workspace: Workspace, provider: Provider, asked: list[tuple[datetime, datetime]], skipped: int
-    ) -> Iterator[Segment]:
-        """Fetch and store each part but the first `skipped`; after one that failed the rest is not asked for."""
-        stored_any = skipped > 0
-        for done, (start, end) in list(enumerate(asked))[skipped:]:
-            steps, percent = (done, len(asked)), 100 * done / len(asked)
-            job.report(percent, f"{self.symbol} {self.timeframe} · {_day(start)} .. {_day(end)}", steps=steps)
-            number = workspace.bars.begin_load(self.symbol, self._size, self._named, start=start, end=end, hours=self._hours)
-            on_progress = partial(job.report, percent, steps=steps)
-            try:
-                bars = provider.fetch(self.symbol, self._size, start=start, end=end, on_progress=on_progress)
-                outcome = self._keep(workspace, bars, provider)
-            except KtrdrError as failure:
-                failed = Outcome("failed", message="; ".join(filter(None, (failure.message, failure.hint))))
-                workspace.bars.end_load(number, failed)
-                if not stored_any:
-                    raise
-                yield Segment(start, end, failed)
-                return
-            workspace.bars.end_load(number, outcome)
-            stored_any = stored_any or outcome.bars > 0
-            yield Segment(start, end, outcome)
-
-    def _keep(self, workspace: Workspace, bars: Bars, provider: Provider) -> Outcome:
-        left_out = workspace.bars.quarantine(self.symbol, self._size, self._named, provider.rejected(), self._hours)
-        if self._hours != "all":
-            bars = within_hours(bars, self._hours)
-        if not len(bars):
-            return Outcome("empty", quarantined=left_out)
-        named, refresh = replace(bars, provider=self._named), self.mode == "full"
-        written = workspace.bars.write(named, provider.origin(self.symbol), hours=self._hours, refresh=refresh)
-        return Outcome(
-            "answered", len(bars), written.added, written.conflicts, replaced=written.replaced, quarantined=left_out
-        )  # fmt: skip
-
-    def _require_up_to_date(self, workspace: Workspace, stored: Series | None, reach: Reach | None) -> None:
-        """No bars at all is an error, unless an earlier load brought the series to where this one would have gone on."""
-        answered = self._answered(workspace)
-        if stored and self.mode == "tail" and any(load.end > stored.last for load in answered):
-            return
-        if stored and self.mode == "backfill" and any(load.start <= stored.first for load in answered):
-            return
+    def _no_bars(self, reach: Reach | None) -> NoData:
         start, end = self._dates()
         asked = f" in {_day(start)} .. {_day(end)}" if start or end else ""
         has = f"; it has {_day(reach.start)} .. {_day(reach.end)}" if reach else ""
-        raise NoData(
+        return NoData(
             f"{self.provider} gave no bars of {self.symbol} {self.timeframe}{asked}{has}",
             hint="ask for other dates, or take another provider",
             details={"symbol": self.symbol, "timeframe": self.timeframe, "provider": self.provider},
@@ -284,50 +266,62 @@ class DataLoad(Kind):
 
     def _shortfall(self, reach: Reach | None) -> str | None:
         start, end = self._dates()
+        end = min(end, datetime.now(UTC)) if end else None
         if reach and ((start and reach.start - start >= SHORT) or (end and end - reach.end >= SHORT)):
             return f"{self.provider} has {_day(reach.start)} .. {_day(reach.end)} only, asked for {_day(start)} .. {_day(end)}"
         return None
 
-    def _market_is_open(self, segment: Segment) -> bool:
-        start, end = as_time(segment.start), as_time(segment.end)
-        return len(bar_starts(asset_class(self.symbol), self._size, start, end)) > 0
+    def _result(
+        self, segments: list[Segment], before: Series | None, now: Series, *, diagnosis: str | None, failure: KtrdrError | None
+    ) -> JSON:  # fmt: skip
+        bars, added, conflicts, replaced, quarantined = (
+            sum(getattr(s.outcome, name) for s in segments) for name in ("bars", "added", "conflicts", "replaced", "quarantined")
+        )  # fmt: skip
+        diagnoses = [*filter(None, [diagnosis, *(s.outcome.message for s in segments)])]
+        return {
+            "symbol": self.symbol, "timeframe": self.timeframe, "mode": self.mode, "provider": self.provider, "hours": self._hours,
+            "status": "partial" if diagnoses else "complete" if added + replaced else "nothing-new",
+            "bars_loaded": added, "bars_unchanged": bars - added - conflicts, "bars_total": now.bars,
+            "conflicts": conflicts, "replaced": replaced, "quarantined": quarantined,
+            "first": now.first.isoformat(), "last": now.last.isoformat(),
+            "before": {"first": before.first.isoformat(), "last": before.last.isoformat(), "bars": before.bars} if before else None,
+            "diagnosis": "; ".join(diagnoses) or None, "advice": failure.hint if failure else None,
+            "cause": failure.details if failure else None,
+        }  # fmt: skip
 
-    def _warn(self, job: Job, workspace: Workspace, segments: list[Segment]) -> None:
-        conflicts = sum(s.outcome.conflicts for s in segments)
+    def _gaps(self, workspace: Workspace, stored: Series) -> JSON:
+        found = totals(find_gaps(self._raw(workspace), evidence_of(workspace.bars, stored)))
+        return {reason: {"places": places, "bars": count} for reason, (places, count) in found.items()}
+
+    def _market_is_open(self, segment: Segment) -> bool:
+        return count_expected(self.symbol, self._size, segment.start, segment.end, self._session) > 0
+
+    def _remarks(self, workspace: Workspace, segments: list[Segment], left_out: int) -> list[str]:
+        """What users must know of a load that went well."""
+        said = []
+        end = self._dates()[1]
+        if end and end > datetime.now(UTC):
+            said.append(f"the end {_day(end)} lies ahead: loaded as far as there are bars")
+        if (self.trading_hours or self.include_extended) and not has_hours(self.symbol, self._size):
+            said.append(f"{self.symbol} {self.timeframe} has no hours to choose by, so the flags for them change nothing")
+        if left_out:
+            wider = "" if self._hours == "extended" else "; --include-extended keeps those before and after, as a series of their own"
+            said.append(f"{left_out} bars outside the {self._hours} hours were left out{wider}")
         empty = [s for s in segments if s.outcome.state == "empty" and self._market_is_open(s)]
         if empty:
             first = f"{_day(empty[0].start)} .. {_day(empty[0].end)}"
-            job.warn(f"{self.provider} has no bars in {len(empty)} of {len(segments)} parts, the first {first}: holidays, or holes")
+            said.append(f"{self.provider} has no bars in {len(empty)} of {len(segments)} parts, the first {first}: holidays, or holes")
+        conflicts = sum(s.outcome.conflicts for s in segments)
         if conflicts:
             new = sum(s.outcome.replaced for s in segments)
             which = (
                 "the new ones were kept" if new == conflicts else f"the new ones were kept in {new} of them, the stored ones in the others"
             )
-            job.warn(f"{conflicts} of the bars had been stored with other values; {which}; revisions.parquet beside them has both")
-        if left_out := sum(s.outcome.quarantined for s in segments):
-            job.warn(f"{left_out} rows could not be bars; quarantine.csv beside the series has them, with the reasons")
-        bars = workspace.bars.read(self.symbol, self._size, provider=self.provider, adjust="raw", hours=self._hours)
-        for finding in check_bars(bars, workspace.bars.actions(self.symbol, self._named)):
-            job.warn(str(finding))
-
-
-def parts(start: datetime, end: datetime, length: timedelta | None, *, newest_first: bool) -> list[tuple[datetime, datetime]]:
-    """[start, end) in parts of this length, or cut at every new year; nothing if it is empty."""
-    if length is None:
-        return years(start, end, newest_first=newest_first)
-    edges = [start + at * length for at in range(max(0, math.ceil((end - start) / length)))]
-    found = list(pairwise([*edges, end])) if edges else []
-    return found[::-1] if newest_first else found
-
-
-def years(start: datetime, end: datetime, *, newest_first: bool) -> list[tuple[datetime, datetime]]:
-    """[start, end) cut at every new year; nothing if it is empty."""
-    if start >= end:
-        return []
-    firsts = (datetime(year, 1, 1, tzinfo=UTC) for year in range(start.year, end.year + 1))
-    edges = [start, *(first for first in firsts if start < first < end), end]
-    spans = list(pairwise(edges))
-    return spans[::-1] if newest_first else spans
+            said.append(f"{conflicts} of the bars had been stored with other values; {which}; revisions.parquet beside them has both")
+        if aside := sum(s.outcome.quarantined for s in segments):
+            said.append(f"{aside} rows could not be bars; quarantine.csv beside the series has them, with the reasons")
+        found = check_bars(self._raw(workspace), workspace.bars.actions(self.symbol, self._named))
+        return [*said, *(str(finding) for finding in found)]
 
 
 def _day(moment: datetime | None) -> str:

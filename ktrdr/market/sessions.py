@@ -1,4 +1,4 @@
-"""When markets are usually open: the FX week, the New York stock session, round the clock. Holidays are not known here."""
+"""When markets are usually open: the FX week, the New York stock session, round the clock. Holidays stand in `calendars`."""
 
 from __future__ import annotations
 
@@ -62,10 +62,15 @@ def bar_start(moments: Times, timeframe: Timeframe) -> Times:
     return (ticks - into_the_bar).astype("datetime64[us]")
 
 
+def bar_grid(timeframe: Timeframe, start: np.datetime64, end: np.datetime64) -> Times:
+    """The bars that begin in [start, end), whether the market is open or not."""
+    first = bar_start(np.array([start], "datetime64[us]"), timeframe)[0]
+    return np.arange(first if first == start else first + step(timeframe), end, step(timeframe), dtype="datetime64[us]")
+
+
 def bar_starts(kind: AssetClass, timeframe: Timeframe, start: np.datetime64, end: np.datetime64) -> Times:
     """The bars of [start, end) that the market's usual hours call for."""
-    first = bar_start(np.array([start], "datetime64[us]"), timeframe)[0]
-    grid = np.arange(first if first == start else first + step(timeframe), end, step(timeframe), dtype="datetime64[us]")
+    grid = bar_grid(timeframe, start, end)
     return grid[is_open(kind, grid, timeframe)]
 
 
@@ -73,7 +78,11 @@ def is_open(kind: AssetClass, starts: Times, timeframe: Timeframe, session: Sess
     """Whether the market is usually open during at least a part of each bar; `starts` ascend."""
     if not len(starts):
         return np.zeros(0, bool)
-    opens, closes = _open_spans(kind, session, starts[0], starts[-1])
+    return touches(*usual_spans(kind, session, starts[0], starts[-1]), starts, timeframe)
+
+
+def touches(opens: Times, closes: Times, starts: Times, timeframe: Timeframe) -> NDArray[np.bool_]:
+    """Whether each bar has a part in one of the spans, which are in order of time."""
     after = np.searchsorted(closes, starts, side="right")
     opens_after = np.append(opens, np.datetime64("9999-01-01", "us"))
     answer: NDArray[np.bool_] = opens_after[after] < starts + step(timeframe)
@@ -102,17 +111,17 @@ def no_hours(symbol: str, timeframe: Timeframe) -> Invalid:
     )
 
 
-def _open_spans(kind: AssetClass, session: Session, first: np.datetime64, last: np.datetime64) -> tuple[Times, Times]:
+def usual_spans(kind: AssetClass, session: Session, first: np.datetime64, last: np.datetime64) -> tuple[Times, Times]:
     """Starts and ends of the open spans from a week before `first` to a week and more after `last`."""
     days = np.arange(first.astype("datetime64[D]") - 7 * DAY, last.astype("datetime64[D]") + 15 * DAY)
     weekday = (days - MONDAY.astype("datetime64[D]")).astype(int) % 7
     if kind == "fx":
         sundays = days[weekday == 6][:-1]
-        return _new_york(sundays, FX_WEEK_EDGE), _new_york(sundays + 5 * DAY, FX_WEEK_EDGE)
+        return new_york(sundays, FX_WEEK_EDGE), new_york(sundays + 5 * DAY, FX_WEEK_EDGE)
     if kind == "us_stock":
         opening, closing = STOCK_HOURS[session]
         weekdays = days[weekday < 5]
-        return _new_york(weekdays, opening), _new_york(weekdays, closing)
+        return new_york(weekdays, opening), new_york(weekdays, closing)
     if kind == "crypto":
         return days[:1].astype("datetime64[us]"), days[-1:].astype("datetime64[us]")
     # Hours of other markets are not known; that they rest on Saturday and Sunday is a fair guess.
@@ -120,6 +129,7 @@ def _open_spans(kind: AssetClass, session: Session, first: np.datetime64, last: 
     return mondays.astype("datetime64[us]"), (mondays + 5 * DAY).astype("datetime64[us]")
 
 
-def _new_york(days: Days, clock: time) -> Times:
+def new_york(days: Days, clock: time) -> Times:
+    """The moments, in UTC, at which a clock in New York shows this time on each day."""
     local = (datetime.combine(day, clock, NEW_YORK) for day in days.tolist())
     return np.array([moment.astimezone(UTC).replace(tzinfo=None) for moment in local], dtype="datetime64[us]")

@@ -7,7 +7,7 @@ import importlib.util
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
@@ -24,6 +24,8 @@ from ktrdr.settings import Settings
 
 OnProgress = Callable[[str], None]
 """Called with what is being done, in waits at least every 50 ms; what it raises ends the fetch."""
+REQUEST_SECONDS = 0.7
+"""About so long an answer takes."""
 POLL_SECONDS = 0.05
 """While it waits, a provider asks this often whether it is to stop."""
 
@@ -39,8 +41,6 @@ class Reach:
 
     start: datetime
     end: datetime
-    recent: datetime | None = None
-    """Where a first load begins that names no start; by default at the start."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,15 @@ class Standing:
     reachable: bool = True
     sentence: str = "on this machine"
     hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What asking has taken."""
+
+    requests: int = 0
+    waited: float = 0.0
+    """Seconds in which a limit or a pause was waited for."""
 
 
 class Provider(BaseModel):
@@ -88,11 +97,41 @@ class Provider(BaseModel):
         """The provider that gives bars of the regular hours alone, where it can tell them apart; what it gives is cut to them anyway."""
         return self
 
+    def extended_hours(self) -> Self:
+        """The provider that gives bars before and after the regular hours too, where it leaves them out otherwise."""
+        return self
+
+    @property
+    def extended(self) -> bool:
+        """Whether its options ask for bars before and after the regular hours."""
+        return False
+
     def piece(self, timeframe: Timeframe) -> timedelta | None:
         """How much is asked for and stored at once; by default a year."""
         return None
 
+    def requests(self, timeframe: Timeframe, bars: int, length: timedelta) -> int:
+        """How many requests a part of this length takes, in which so many bars are expected; 0 where nobody is asked."""
+        return 0
+
+    def seconds(self, requests: int) -> float:
+        """About how long so many requests take, one after the other, with the waits for the provider's limits."""
+        return requests * REQUEST_SECONDS
+
+    def spent(self) -> Spent:
+        """What asking has taken so far."""
+        return self._spent
+
+    def count_request(self) -> None:
+        """Note that a request is sent."""
+        self._spent = replace(self._spent, requests=self._spent.requests + 1)
+
+    def count_wait(self, seconds: float) -> None:
+        """Note that so long was waited."""
+        self._spent = replace(self._spent, waited=self._spent.waited + seconds)
+
     _remarks: list[str] = PrivateAttr(default_factory=list)
+    _spent: Spent = PrivateAttr(default_factory=Spent)
 
     def reach(self, symbol: str, timeframe: Timeframe, on_progress: OnProgress) -> Reach | None:
         """How far its bars reach; None where it has bars for whatever range it is asked for."""

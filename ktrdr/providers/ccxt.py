@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from pydantic import Field, PrivateAttr
 from ktrdr.errors import Invalid, KtrdrError, NoData, NotFound, Unavailable
 from ktrdr.market.bars import COLUMNS, Bars
 from ktrdr.market.timeframe import SECONDS, Timeframe
-from ktrdr.providers.base import HOUR, MONTH, PROVIDERS, OnProgress, Provider, Reach, no_bars, usable, wait
+from ktrdr.providers.base import HOUR, MONTH, PROVIDERS, REQUEST_SECONDS, OnProgress, Provider, Reach, no_bars, usable, wait
 from ktrdr.settings import Settings
 
 Candle = list[Any]
@@ -52,6 +53,7 @@ class Ccxt(Provider):
 
     _client: Any = PrivateAttr(default=None)
     _ahead: timedelta = PrivateAttr(default=timedelta(0))
+    _candles: int = PrivateAttr(default=PAGE)
 
     def origin(self, symbol: str) -> str:
         """The exchange and the kind of market."""
@@ -61,9 +63,19 @@ class Ccxt(Provider):
         """Minutes are stored month by month, for each page of them is a request."""
         return MONTH if timeframe.seconds < HOUR else None
 
+    def requests(self, timeframe: Timeframe, bars: int, length: timedelta) -> int:
+        """One for each page of candles."""
+        return math.ceil(bars / self._candles)
+
+    def seconds(self, requests: int) -> float:
+        """With the pauses between requests that the exchange wants."""
+        pause = self._client.rateLimit / 1000 if self._client is not None else 0.0
+        return requests * max(pause, REQUEST_SECONDS)
+
     def reach(self, symbol: str, timeframe: Timeframe, on_progress: OnProgress) -> Reach:
         """From the first candle to the end of the last finished one."""
         market = self._market(symbol, timeframe, on_progress)
+        self._candles = self._limit(market)
         first = self._first(market, timeframe, on_progress)
         last = self._finished(self._page(market, timeframe, None, 3, on_progress), timeframe)
         if first is None or not last:
@@ -201,6 +213,7 @@ class Ccxt(Provider):
         tried = 0
         while True:
             client.last_response_headers = client.last_json_response = None
+            self.count_request()
             try:
                 answer = ask()
                 if client.last_json_response is None:
@@ -214,6 +227,7 @@ class Ccxt(Provider):
                     raise self._told(library, failure, tried, asked_for) from failure
                 pause = max(asked_for, min(self.retry_seconds * 2 ** (tried - 1), LONGEST_PAUSE))
                 wait(pause, f"{self.exchange} {_reason(library, failure)}, tried {tried} of {self.retries + 1} times", on_progress)
+                self.count_wait(pause)
 
     def _told(self, library: Any, failure: Exception, tried: int, asked_for: float) -> KtrdrError:
         times = f", after {tried} tries" if tried > 1 else ""

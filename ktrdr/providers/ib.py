@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -15,8 +16,8 @@ from pydantic import Field, PrivateAttr
 from ktrdr.market.bars import COLUMNS, Bars, as_datetime, as_time
 from ktrdr.market.sessions import bar_start
 from ktrdr.market.timeframe import SECONDS, Timeframe
-from ktrdr.providers.base import PROVIDERS, OnProgress, Provider, Reach, Standing, installed
-from ktrdr.providers.ib_chunks import RECENT_DAYS, Chunk, bar_size, chunks, longest
+from ktrdr.providers.base import PROVIDERS, REQUEST_SECONDS, OnProgress, Provider, Reach, Standing, installed
+from ktrdr.providers.ib_chunks import Chunk, bar_size, chunks, longest
 from ktrdr.providers.ib_contract import Asset, Instrument, Price, named
 from ktrdr.providers.ib_diagnosis import Diagnosis, Fault, diagnose
 from ktrdr.providers.ib_pacing import RULES, Rule, SharedPacing
@@ -94,13 +95,23 @@ class Ib(Provider):
         """As long as one request."""
         return longest(timeframe)
 
+    def requests(self, timeframe: Timeframe, bars: int, length: timedelta) -> int:
+        """One for each piece, unless IB wants smaller ones."""
+        return math.ceil(length / longest(timeframe))
+
+    def seconds(self, requests: int) -> float:
+        """With the waits for IB's limit, of which other loads may have used a part."""
+        limit = self.rules[0]
+        over = max(self.memory(Settings()).count() + requests - limit.most, 0)
+        return requests * REQUEST_SECONDS + over / limit.most * limit.seconds
+
     def reach(self, symbol: str, timeframe: Timeframe, on_progress: OnProgress) -> Reach:
-        """From IB's earliest bar to the last finished one; a first load that names no start goes back a while only."""
+        """From IB's earliest bar to the last finished one."""
         self.accept(symbol, timeframe)
         wanted = self.instrument(symbol)
         first = _on_grid(self._ask(self._head(wanted, timeframe, on_progress), f"{symbol}, its earliest bar"), timeframe)
         end = _on_grid(datetime.now(UTC), timeframe)
-        return Reach(first, end, recent=max(first, end - timedelta(days=RECENT_DAYS[timeframe.name])))
+        return Reach(first, end)
 
     def fetch(self, symbol: str, timeframe: Timeframe, *, start: datetime, end: datetime, on_progress: OnProgress) -> Bars:
         """IB's finished bars of [start, end)."""
@@ -183,16 +194,21 @@ class Ib(Provider):
         memory, tried = self.memory(Settings()), Counter[Diagnosis]()
         while True:
             while wait := memory.take(str(wanted), words and f"{wanted} {words}"):
-                await pause(wait.seconds, wait.reason, tell)
+                await self._pause(wait.seconds, wait.reason, tell)
             try:
                 await session.stay()
+                self.count_request()
                 return await ask()
             except Fault as fault:
                 known = fault.diagnosis
                 if known.then != "wait" or tried[known] >= known.tries:
                     raise
-                await pause(self.pause_before(known, tried[known]), f"{known.sentence} (IB {known.code})", tell)
+                await self._pause(self.pause_before(known, tried[known]), f"{known.sentence} (IB {known.code})", tell)
                 tried[known] += 1
+
+    async def _pause(self, seconds: float, text: str, tell: OnProgress) -> None:
+        await pause(seconds, text, tell)
+        self.count_wait(seconds)
 
 
 def address(settings: Settings) -> Address:

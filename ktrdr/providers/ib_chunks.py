@@ -10,13 +10,12 @@ from ktrdr.errors import Invalid
 from ktrdr.market.timeframe import SECONDS, Timeframe
 
 BAR_SIZES = {
-    "1m": "1 min", "5m": "5 mins", "15m": "15 mins", "30m": "30 mins", "1h": "1 hour", "2h": "2 hours", "4h": "4 hours", "1d": "1 day",
+    "1m": "1 min", "2m": "2 mins", "5m": "5 mins", "15m": "15 mins", "30m": "30 mins", "1h": "1 hour", "2h": "2 hours", "4h": "4 hours",
+    "1d": "1 day",
 }  # fmt: skip
 """What IB calls them. Its weeks are left out: they are made of days when they are read."""
-LONGEST_DAYS = {"1m": 5, "5m": 7, "15m": 14, "30m": 30, "1h": 30, "2h": 30, "4h": 90, "1d": 365}
+LONGEST_DAYS = {"1m": 5, "2m": 5, "5m": 7, "15m": 14, "30m": 30, "1h": 30, "2h": 30, "4h": 90, "1d": 365}
 """So many days of bars come in one answer without trouble."""
-RECENT_DAYS = {"1m": 30, "5m": 90, "15m": 365, "30m": 365, "1h": 365, "2h": 365, "4h": 3 * 365, "1d": 10 * 365}
-"""So far back goes a first load that names no start."""
 DAY = timedelta(days=1)
 
 

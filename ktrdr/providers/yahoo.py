@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import math
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, PrivateAttr
@@ -59,9 +60,22 @@ class Yahoo(Provider):
         extended = ", with bars outside the regular hours" if self.prepost else ""
         return f"{self._name(symbol)}, prices as traded{extended}"
 
+    def extended_hours(self) -> Self:
+        """With the bars before and after the regular hours."""
+        return self.model_copy(update={"prepost": True})
+
+    @property
+    def extended(self) -> bool:
+        """Whether it gives them."""
+        return self.prepost
+
     def piece(self, timeframe: Timeframe) -> timedelta | None:
         """Minutes are stored month by month, for each page of them is a request."""
         return MONTH if timeframe.seconds < HOUR else None
+
+    def requests(self, timeframe: Timeframe, bars: int, length: timedelta) -> int:
+        """None for days, which came with the reach."""
+        return math.ceil(length / timedelta(days=REQUEST_DAYS[timeframe.name])) if timeframe.name in REQUEST_DAYS else 0
 
     def reach(self, symbol: str, timeframe: Timeframe, on_progress: OnProgress) -> Reach:
         """From the first day, or as far back as Yahoo has bars of the size, until now."""
@@ -164,6 +178,7 @@ class Yahoo(Provider):
         ticker, tried = self._opened[symbol], 0
         while True:
             try:
+                self.count_request()
                 return ticker.history(auto_adjust=False, actions=True, keepna=True, timeout=TIMEOUT_SECONDS, **wanted)
             except (errors.YFException, curl.exceptions.RequestException, ValueError, LookupError, TypeError, AttributeError) as failure:
                 # The library also fails with plain errors where an answer does not have the form that it expects.
@@ -177,7 +192,9 @@ class Yahoo(Provider):
                 if tried > self.retries:
                     raise _told(errors, failure, tried) from failure
                 _forget()
-                wait(self.retry_seconds * 2 ** (tried - 1), f"Yahoo {_reason(errors, failure)}, tried {tried} times", on_progress)
+                pause = self.retry_seconds * 2 ** (tried - 1)
+                wait(pause, f"Yahoo {_reason(errors, failure)}, tried {tried} times", on_progress)
+                self.count_wait(pause)
 
     def _refused(self, symbol: str, reason: str | None, *, lost: bool) -> KtrdrError | None:
         """What to say where asking again is of no use."""

@@ -16,6 +16,7 @@ from ktrdr.market.actions import Action, Adjust, adjusted
 from ktrdr.market.bars import Bars, as_datetime
 from ktrdr.market.resample import divides, resample
 from ktrdr.market.rows import BadRow
+from ktrdr.market.symbols import joined
 from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.stores import actions as action_files
 from ktrdr.stores import layout, quarantine, revisions
@@ -27,7 +28,6 @@ from ktrdr.stores.series import SeriesFolder, stamp_of
 __all__ = ["BUNDLED", "BUNDLED_PROVIDER", "BarStore", "Coverage", "Series", "Written", "bundled_series", "canonical", "load_command"]
 
 SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,19}")
-PAIR = re.compile(r"\A([A-Z0-9]{2,12})/([A-Z0-9]{2,12})\Z")
 PROVIDER = re.compile(r"[a-z][a-z0-9_]{0,31}")
 HOURS: tuple[Hours, ...] = ("all", "regular", "extended")
 """Where a series is stored with several trading hours, the first of these is read unless another one is named."""
@@ -163,12 +163,12 @@ class BarStore:
         if len(found) > 1:
             raise Invalid(
                 f"{symbol} {timeframe} of {found[0].provider} is stored with {' and '.join(s.hours for s in found)} hours",
-                hint="say the hours of the one that is to go",
+                hint=f"say the hours of the one that is to go: --hours {found[0].hours}",
             )
         if not found:
             raise NoData(
                 f"no bars of {symbol} {timeframe}{f' of provider {provider}' if provider else ''} were loaded",
-                hint="ktrdr list symbols names every series; those that come with the product cannot be deleted",
+                hint="ktrdr data list names every series; those that come with the product cannot be deleted",
             )
         folder = self.folder(symbol, timeframe, found[0].provider, found[0].hours)
         with folder.locked():
@@ -247,7 +247,7 @@ class BarStore:
                 if len({series.provider for series in best}) > 1:
                     raise _which_provider(best)
                 return min(best, key=lambda series: HOURS.index(series.hours))
-        raise self._unknown(symbol, timeframe, provider, everything)
+        raise self._unknown(symbol, timeframe, provider, everything, hours)
 
     def _bars(self, source: Series, timeframe: Timeframe, start: datetime | None, end: datetime | None, adjust: Adjust) -> Bars:
         made = source.timeframe != timeframe
@@ -288,13 +288,16 @@ class BarStore:
             },
         )
 
-    def _unknown(self, symbol: str, timeframe: Timeframe, provider: str | None, of_symbol: list[Series]) -> NoData:
+    def _unknown(
+        self, symbol: str, timeframe: Timeframe, provider: str | None, of_symbol: list[Series], hours: Hours | None
+    ) -> NoData:  # fmt: skip
         known = sorted({s.symbol for s in self.series()})
         near = [] if of_symbol else difflib.get_close_matches(symbol, known, n=1, cutoff=0.6)
         have = ", ".join(f"{s.timeframe} of {s.provider} ({_day(s.first)} .. {_day(s.last)})" for s in of_symbol)
         there = f"there is {have}" if have else f"there are bars of {', '.join(known)}"
+        wanted = f"{f' of provider {provider}' if provider else ''}{f' with {hours} hours' if hours else ''}"
         return NoData(
-            f"{symbol} {timeframe}: there are no bars{f' of provider {provider}' if provider else ''}; {there}",
+            f"{symbol} {timeframe}: there are no bars{wanted}; {there}",
             hint=(f"did you mean {near[0]}? else " if near else "") + load_command(symbol, timeframe),
             details={"symbol": symbol, "timeframe": timeframe.name, "nearest": near[0] if near else None},
         )
@@ -302,11 +305,11 @@ class BarStore:
 
 def canonical(symbol: str) -> str:
     """A symbol as the store spells it, BTC/USDT as BTCUSDT; Invalid if it could not be one."""
-    name = PAIR.sub(r"\1\2", symbol.strip().upper())
+    name = joined(symbol)
     if not SYMBOL.fullmatch(name):
         raise Invalid(
             f"{symbol!r} is not a symbol",
-            hint="1 to 20 letters, digits, '.', '_' or '-', such as EURUSD or BRK.B; a pair may be written BTC/USDT",
+            hint="1 to 20 letters, digits, '.', '_' or '-', such as EURUSD or BRK.B; a pair may be written BTC/USDT or BTC-USDT",
         )
     return name
 

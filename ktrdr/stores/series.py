@@ -231,6 +231,16 @@ def frame_of(bars: Bars) -> pl.DataFrame:
     return pl.DataFrame([stamps, *(pl.Series(name, getattr(bars, name)) for name in COLUMNS)])
 
 
+def file_of(bars: Bars, form: str) -> bytes:
+    """Bars as a file that can be loaded again, Parquet or CSV."""
+    content = io.BytesIO()
+    if form == "parquet":
+        frame_of(bars).write_parquet(content, compression="zstd")
+    else:
+        frame_of(bars).write_csv(content, datetime_format="%Y-%m-%dT%H:%M:%S%.fZ")
+    return content.getvalue()
+
+
 def _values(bars: Bars) -> Floats:
     """The columns as rows of one array, a copy."""
     return np.stack([getattr(bars, name) for name in COLUMNS])

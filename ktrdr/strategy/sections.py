@@ -56,6 +56,14 @@ def _is_timeframe(name: str) -> str:
         raise unknown(f"{error.message}; known: {', '.join(SECONDS)}", error.details["nearest"]) from None
 
 
+def _one_spelling(name: str) -> str:
+    """A bar size by its name; what is none stays as it is, for others to complain of."""
+    try:
+        return Timeframe(name).name
+    except Invalid:
+        return name
+
+
 def _in_capitals(given: Any) -> Any:
     return given.upper() if isinstance(given, str) and given.isascii() else given
 
@@ -63,6 +71,8 @@ def _in_capitals(given: Any) -> Any:
 Id = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
 Symbol = Annotated[str, BeforeValidator(_in_capitals), Field(pattern=r"^[A-Z0-9^][A-Z0-9._=^-]{0,31}$")]
 TimeframeName = Annotated[str, AfterValidator(_is_timeframe)]
+OneOfThem = Annotated[str, AfterValidator(_one_spelling)]
+"""A bar size that must be among those of the strategy."""
 Date = Annotated[str, AfterValidator(_is_moment)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -154,7 +164,7 @@ class NNInput(Part):
     """The set whose words are inputs, each from 0 to 1."""
     raw_indicator: str | None = None
     """The indicator, or `id.output` for one output of several, whose value is an input."""
-    timeframes: Literal["all"] | tuple[str, ...]
+    timeframes: Literal["all"] | tuple[OneOfThem, ...]
     normalization: Literal["minmax", "zscore", "none"] = "none"
     """Scaling of a raw indicator, fitted on the training slice."""
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from ktrdr.errors import Problem
 from ktrdr.strategy.execution import Execution
 from ktrdr.strategy.mistakes import nearest, several
-from ktrdr.strategy.sections import Date, Part, Symbol, TimeframeName, moment
+from ktrdr.strategy.sections import Date, OneOfThem, Part, Symbol, TimeframeName, moment
 
 
 class Symbols(Part):
@@ -32,7 +32,7 @@ class Timeframes(Part):
     mode: Literal["single", "multi_timeframe"]
     timeframe: TimeframeName | None = None
     list: Annotated[tuple[TimeframeName, ...], Field(strict=False, min_length=1)] | None = None
-    base_timeframe: str | None = None
+    base_timeframe: OneOfThem | None = None
     """The bar size that decides; the first listed where none is named."""
 
     @model_validator(mode="after")

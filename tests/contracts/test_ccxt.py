@@ -286,7 +286,7 @@ async def test_a_rate_limit_for_ever_leaves_what_was_stored_and_the_next_load_go
     exchange.markets["BTCUSDT", "1h"] = source = Candles.walk(utc(2022, 11, 1), NOW, "1h")
     async with open_backend(Settings(ccxt_url=url)) as opened:
         operations = opened.operations
-        asked = {"symbol": "BTCUSDT", "timeframe": "1h", "provider": "ccxt", "retries": 1, "retry_seconds": 0.01}
+        asked = {"symbol": "BTCUSDT", "timeframe": "1h", "provider": "ccxt", "mode": "full", "retries": 1, "retry_seconds": 0.01}
         exchange.rule = lambda request: rate_limited() if since(request) >= utc(2023, 7, 1) else None
         started = (await operations.start("data_load", asked)).operation_id
         ended = await until(operations, started, lambda o: o.status.ended)

@@ -312,7 +312,7 @@ async def test_a_load_that_is_killed_half_way_is_completed_with_its_actions(yaho
     yahoo.rule = hold
     async with open_backend(Settings()) as opened:
         operations = opened.operations
-        asked = {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "end_date": yesterday.isoformat()}
+        asked = {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "mode": "full", "end_date": yesterday.isoformat()}
         started = (await operations.start("data_load", asked)).operation_id
         await until(operations, started, lambda o: o.checkpoint is not None and held.is_set())
         (runner,) = [slot.pid for slot in operations.workers() if slot.operation_id == started]
@@ -334,7 +334,7 @@ async def test_a_load_that_is_killed_half_way_is_completed_with_its_actions(yaho
 async def test_an_error_of_yahoo_is_the_error_of_the_load(yahoo: YahooFinance) -> None:
     yahoo.always = RATE_LIMITED
     async with open_backend(Settings()) as opened:
-        asked = {"symbol": "AAPL", "provider": "yahoo", "retry_seconds": 0.01}
+        asked = {"symbol": "AAPL", "provider": "yahoo", "mode": "full", "retry_seconds": 0.01}
         started = (await opened.operations.start("data_load", asked)).operation_id
         ended = await until(opened.operations, started, lambda o: o.status.ended)
         assert ended.status is Status.FAILED
@@ -345,9 +345,6 @@ async def test_an_error_of_yahoo_is_the_error_of_the_load(yahoo: YahooFinance) -
         started = (await opened.operations.start("data_load", asked)).operation_id
         ended = await until(opened.operations, started, lambda o: o.status.ended)
         assert ended.status is Status.COMPLETED
-        assert_equal(
-            opened.workspace.bars.read(
-                "AAPL", DAY, end=datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC), provider="yahoo", adjust="raw"
-            ),
-            finished(yahoo.listings["AAPL"]),
-        )
+        midnight = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC)
+        bars = opened.workspace.bars.read("AAPL", DAY, end=midnight, provider="yahoo", adjust="raw")
+        assert_equal(bars, finished(yahoo.listings["AAPL"]))

@@ -12,20 +12,20 @@ from pydantic import BaseModel, ConfigDict
 from ktrdr.api.deps import Answer, TheWorkspace
 from ktrdr.errors import Invalid
 from ktrdr.market.actions import Adjust
-from ktrdr.market.bars import COLUMNS, Bars, as_datetime
+from ktrdr.market.bars import Bars, as_datetime
 from ktrdr.market.checks import Finding, check_series
 from ktrdr.market.compare import compare
-from ktrdr.market.gaps import find_gaps
 from ktrdr.market.rows import check_rows
-from ktrdr.market.sessions import asset_class, is_open
+from ktrdr.market.sessions import asset_class, within_hours
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.providers.base import build
 from ktrdr.providers.files import Files
 from ktrdr.stores.bars import canonical
+from ktrdr.stores.catalog import Hours
 from ktrdr.strategy.sections import moment
 
 router = APIRouter(tags=["data"])
-DAY_SECONDS = 86_400
+HOUR_SECONDS = 3600
 
 
 class SeriesSummary(BaseModel):
@@ -34,6 +34,7 @@ class SeriesSummary(BaseModel):
     symbol: str
     timeframe: str
     provider: str
+    hours: Hours
     first: datetime
     last: datetime
     bars: int
@@ -65,15 +66,6 @@ class DataRange(BaseModel):
     start_date: datetime
     end_date: datetime
     point_count: int
-
-
-class GapSummary(BaseModel):
-    """A run of bars that are not there."""
-
-    start: datetime
-    end: datetime
-    missing: int
-    reason: str
 
 
 class FindingSummary(BaseModel):
@@ -122,46 +114,39 @@ def when(text: str | None) -> datetime | None:
         raise Invalid(str(error), hint="dates are UTC, such as 2012-01-01") from None
 
 
-def within_hours(bars: Bars, extended: bool) -> Bars:
-    """The bars of usual trading hours; Invalid where the symbol has no such hours."""
-    if asset_class(bars.symbol) != "us_stock" or bars.timeframe.seconds >= DAY_SECONDS:
-        raise Invalid(f"{bars.symbol} {bars.timeframe} has no trading hours to choose by", hint="they are known for US stocks within a day")
-    inside = is_open("us_stock", bars.time, bars.timeframe, "extended" if extended else "regular")
-    columns = {name: getattr(bars, name)[inside] for name in COLUMNS}
-    return Bars.checked(bars.symbol, bars.timeframe, bars.time[inside], **columns, provider=bars.provider)
+def chosen(bars: Bars, extended: bool) -> Bars:
+    """The bars of usual trading hours; Invalid where the symbol has no such hours, or larger bars were made of others too."""
+    kept = within_hours(bars, "extended" if extended else "regular")
+    if len(kept) < len(bars) and bars.timeframe.seconds >= HOUR_SECONDS:
+        raise Invalid(
+            f"{bars.symbol} {bars.timeframe} of {bars.provider} was built from bars outside of these hours too",
+            hint="load a series of these hours of its own, or read smaller bars",
+        )
+    return kept
 
 
 @router.get("/symbols")
-async def list_symbols(workspace: TheWorkspace) -> Answer[list[SeriesSummary]]:
-    """List every series of bars on this machine."""
+async def list_symbols(workspace: TheWorkspace, symbol: str | None = None) -> Answer[list[SeriesSummary]]:
+    """List every series of bars on this machine, or those of one symbol."""
     found = await asyncio.to_thread(workspace.bars.series)
     return Answer(data=[
         SeriesSummary(
-            symbol=s.symbol, timeframe=s.timeframe.name, provider=s.provider, first=s.first, last=s.last, bars=s.bars, bundled=s.bundled,
-            asset_class=asset_class(s.symbol), origin=s.origin,
+            symbol=s.symbol, timeframe=s.timeframe.name, provider=s.provider, hours=s.hours, first=s.first, last=s.last, bars=s.bars,
+            bundled=s.bundled, asset_class=asset_class(s.symbol), origin=s.origin,
         )
         for s in found
+        if symbol is None or s.symbol == canonical(symbol)
     ])  # fmt: skip
 
 
 @router.get("/data/range")
-async def data_range(workspace: TheWorkspace, symbol: str, timeframe: str) -> Answer[DataRange]:
+async def data_range(workspace: TheWorkspace, symbol: str, timeframe: str, provider: str | None = None) -> Answer[DataRange]:
     """Say from when to when there are bars of a symbol."""
-    found = await asyncio.to_thread(workspace.bars.find, symbol, Timeframe(timeframe))
+    found = await asyncio.to_thread(workspace.bars.find, symbol, Timeframe(timeframe), provider)
     return Answer(data=DataRange(
-        symbol=found.symbol, timeframe=timeframe, provider=found.provider, start_date=found.first, end_date=found.last,
+        symbol=found.symbol, timeframe=found.timeframe.name, provider=found.provider, start_date=found.first, end_date=found.last,
         point_count=found.bars,
     ))  # fmt: skip
-
-
-@router.get("/data/gaps")
-async def data_gaps(
-    *, workspace: TheWorkspace, symbol: str, timeframe: str, start_date: str | None = None, end_date: str | None = None, all: bool = False
-) -> Answer[list[GapSummary]]:
-    """List missing bars that the market's usual hours do not explain; with `all`, the explained ones too."""
-    bars = await asyncio.to_thread(workspace.bars.read, symbol, Timeframe(timeframe), when(start_date), when(end_date))
-    found = [gap for gap in find_gaps(bars) if all or gap.reason != "closed"]
-    return Answer(data=[GapSummary(start=gap.start, end=gap.end, missing=gap.missing, reason=gap.reason) for gap in found])
 
 
 @router.get("/data/check")
@@ -221,11 +206,14 @@ async def show_bars(
     limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
 ) -> Answer[BarRows]:
     """Show the last bars of a range, with splits (and dividends: all) taken out of their prices, or as they were traded (raw)."""
-    dates = when(start_date), when(end_date)
-    bars = await asyncio.to_thread(workspace.bars.read, symbol, Timeframe(timeframe), *dates, provider, adjust=adjust)
+    size, dates = Timeframe(timeframe), (when(start_date), when(end_date))
+    wanted: Hours | None = "extended" if include_extended else "regular" if trading_hours else None
+    known = await asyncio.to_thread(workspace.bars.series)
+    own = wanted if any(s.hours == wanted and s.symbol == canonical(symbol) and s.timeframe == size for s in known) else None
+    bars = await asyncio.to_thread(workspace.bars.read, symbol, size, *dates, provider, adjust=adjust, hours=own)
     adjustment = bars.adjustment
-    if trading_hours or include_extended:
-        bars = within_hours(bars, include_extended)
+    if wanted and not own:
+        bars = chosen(bars, include_extended)
     last = bars.rows(slice(max(0, len(bars) - limit), len(bars)))
     columns = zip(last.open, last.high, last.low, last.close, last.volume, strict=True)
     return Answer(data=BarRows(

@@ -7,78 +7,62 @@ from typing import Annotated
 
 import typer
 
+from ktrdr.cli import bar_commands, tables
 from ktrdr.cli import follow as following
-from ktrdr.cli import tables
 from ktrdr.cli.operation_adapters import DataLoadOperationAdapter, given
-from ktrdr.cli.options import End, ProviderOptions, Start, Symbol, TimeframeOption, named_values, new_app
+from ktrdr.cli.options import End, Extended, File, Provider, ProviderOptions, Size, Start, Symbol, TradingHours, named_values, new_app
 from ktrdr.cli.session import Session
 
 app = new_app()
-Provider = Annotated[str | None, typer.Option(help="Where from; default: the one that has the symbol.", metavar="NAME")]
-File = Annotated[str | None, typer.Option(help="The file to read, with --provider files.", metavar="PATH")]
-Mode = Annotated[str | None, typer.Option("--mode", "-m", help="tail (newest), backfill (older) or full.", metavar="MODE")]
-TradingHours = Annotated[bool, typer.Option("--trading-hours", help="Only bars within regular trading hours.")]
-Extended = Annotated[bool, typer.Option("--include-extended", help="With --trading-hours: extended hours too.")]
-Size = Annotated[str | None, typer.Argument(help="Bar size, such as 1h; default: the only one.", metavar="[TIMEFRAME]")]
-Against = Annotated[str | None, typer.Option(help="A second provider whose bars to lay beside them.", metavar="NAME")]
-Adjust = Annotated[str | None, typer.Option(help="raw, splits (default) or all: what to take out of prices.", metavar="WHAT")]
-Rows = Annotated[int, typer.Option("--rows", "-r", help="At most so many, the last ones.", min=1, max=1000)]
+Mode = Annotated[str | None, typer.Option("--mode", "-m", help="tail (newer), backfill (older) or full (what is missing).", metavar="MODE")]
+Refresh = Annotated[bool, typer.Option("--refresh", help="With --mode full: ask again for what is stored, and say what differs.")]
+LoadSize = Annotated[str | None, typer.Option("--timeframe", "-t", help="Bar size, such as 1h; default: 1d.", metavar="TIMEFRAME")]
+Source = Annotated[Path, typer.Argument(help="A CSV or Parquet file.", metavar="FILE")]
 
 
 @app.callback()
 def data() -> None:
-    """Load bars, show them, say what range there is and what is odd."""
+    """Load bars, show them, say what is missing and what is odd."""
 
 
 @app.command()
 def load(
-    ctx: typer.Context, symbol: Symbol, *, timeframe: TimeframeOption = None, mode: Mode = None, provider: Provider = None,
+    ctx: typer.Context, symbol: Symbol, *, timeframe: LoadSize = None, mode: Mode = None, provider: Provider = None,
     file: File = None, option: ProviderOptions = None, start: Start = None, end: End = None, trading_hours: TradingHours = False,
-    include_extended: Extended = False,
+    include_extended: Extended = False, refresh: Refresh = False,
 ) -> None:  # fmt: skip
-    """Load bars of a symbol, and watch it; Ctrl+C cancels.
+    """Load bars of a symbol, and watch it; Ctrl+C cancels, and the same command goes on from there.
 
-    Without --start and --end everything the provider has is loaded, as far as --mode asks for it.
+    Without --start and --end: what is newer than the stored bars, or for a first load all of a file, and of a remote provider
+    30 days of 1m, 90 of 5m, a year of 15m to 2h, 3 years of 4h, 10 years of 1d.
     """
     session: Session = ctx.obj
     options = given(
         timeframe=timeframe, mode=mode, provider=provider, file=str(Path(file).absolute()) if file else None, start_date=start,
-        end_date=end, trading_hours=trading_hours or None, include_extended=include_extended or None, **named_values(option or []),
+        end_date=end, trading_hours=trading_hours or None, include_extended=include_extended or None, refresh=refresh or None,
+        **named_values(option or []),
     )  # fmt: skip
     raise typer.Exit(following.start(session, DataLoadOperationAdapter(symbol, options), follow=True))
 
 
-@app.command()
-def show(
-    ctx: typer.Context, symbol: Symbol, *, timeframe: TimeframeOption = None, rows: Rows = 10, start: Start = None, end: End = None,
-    adjust: Adjust = None, trading_hours: TradingHours = False, include_extended: Extended = False,
+@app.command("import")
+def import_(
+    ctx: typer.Context, file: Source, symbol: Symbol, size: Size = None, *, timeframe: LoadSize = None,
+    option: ProviderOptions = None, start: Start = None, end: End = None, trading_hours: TradingHours = False,
+    include_extended: Extended = False,
 ) -> None:  # fmt: skip
-    """Show the last bars of a symbol."""
-    session: Session = ctx.obj
-    wanted = given(
-        start_date=start, end_date=end, adjust=adjust, trading_hours=trading_hours or None, include_extended=include_extended or None,
-        limit=rows,
-    )  # fmt: skip
-    tables.show_bars(session, symbol, timeframe, wanted)
+    """Load all of a CSV or Parquet file; where stored bars differ, those of the file are kept.
 
-
-@app.command()
-def check(
-    ctx: typer.Context, symbol: Symbol, size: Size = None, *, timeframe: TimeframeOption = None, provider: Provider = None,
-    against: Against = None, file: File = None, option: ProviderOptions = None, start: Start = None, end: End = None,
-) -> None:  # fmt: skip
-    """Say what looks odd in the bars of a symbol, or in a file before it is loaded.
-
-    Nothing is mended: splits, other units, filled-in or repeated rows, gaps, a wrong clock are named, with how often and where first.
+    How the file is written say --option zone=, columns=, time_format=, stamp=, price_factor=, separator=, header=.
     """
-    options = given(provider=provider, against=against, start_date=start, end_date=end, **named_values(option or []))
-    tables.show_quality(ctx.obj, symbol, timeframe or size, options, file=str(Path(file).absolute()) if file else None)
+    options = given(
+        timeframe=timeframe or size, mode="full", refresh=True, provider="files", file=str(file.absolute()), start_date=start, end_date=end,
+        trading_hours=trading_hours or None, include_extended=include_extended or None, **named_values(option or []),
+    )  # fmt: skip
+    raise typer.Exit(following.start(ctx.obj, DataLoadOperationAdapter(symbol, options), follow=True))
 
 
-@app.command("range")
-def range_(ctx: typer.Context, symbol: Symbol, timeframe: TimeframeOption = None) -> None:
-    """Say from when to when there are bars of a symbol."""
-    tables.show_range(ctx.obj, symbol, timeframe)
+app.registered_commands += bar_commands.app.registered_commands
 
 
 @app.command()

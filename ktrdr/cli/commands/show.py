@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ktrdr.cli import tables
+from ktrdr.cli import bars, tables
 from ktrdr.cli.mistakes import UsageMistake
 from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
@@ -36,7 +36,7 @@ def show(ctx: typer.Context, what: What, which: Which = None, rows: Rows = 10) -
     elif what == "campaign":
         show_campaign(session, which)
     elif what != "features":
-        tables.show_bars(session, what, which, {"limit": rows})
+        bars.show_bars(session, what, which, {"limit": rows})
     elif which is None:
         raise UsageMistake("show features takes the name of a strategy", hint="ktrdr show features momentum")
     else:

@@ -224,7 +224,7 @@ PENDING = operation(
               "items_total": None, "context": {}},
 )  # fmt: skip
 CHECKPOINT = {
-    "checkpoint_id": "chk_5e6f7a8b", "position": "epoch 5", "created_at": (datetime.now(UTC) - timedelta(hours=3.02)).isoformat(),
+    "checkpoint_id": "chk_5e6f7a8b", "position": "epoch 5", "created_at": (datetime.now(UTC) - timedelta(hours=2.96)).isoformat(),
     "path": "op/5", "sha256": "00", "size_bytes": 54_321,
 }  # fmt: skip
 RESUMED = {"operation_id": "op_training_20261120_080000_0a0b0c0d", "checkpoint_id": "chk_5e6f7a8b", "position": "epoch 5"}
@@ -367,6 +367,7 @@ SERIES = {
     "symbol": "EURUSD",
     "timeframe": "1h",
     "provider": "sample",
+    "hours": "all",
     "bars": 31_000,
     "first": "2007-01-01T22:00:00Z",
     "last": "2012-01-01T21:00:00Z",
@@ -584,18 +585,88 @@ BARS = {"symbol": "EURUSD", "timeframe": "1h", "provider": "sample", "adjustment
 
 
 def test_bars(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    api.on("GET", "/symbols", Answer(200, {"success": True, "data": [SERIES]}))
-    api.on("GET", "/data/EURUSD/1h", Answer(200, {"success": True, "data": BARS}))
+    known = [SERIES]
+    api.on(
+        "GET", "/symbols", lambda request: Answer(200, {"data": [row for row in known if request.query["symbol"].upper() == row["symbol"]]})
+    )
+    for spelling in ("EURUSD", "eurusd", "EUR-USD"):
+        api.on("GET", f"/data/{spelling}/1h", Answer(200, {"success": True, "data": BARS}))
+    api.on("GET", "/data/SPLIT/1h", Answer(200, {"success": True, "data": {**BARS, "symbol": "SPLIT", "adjustment": "splits 3f2a91c0"}}))
     reach = {"symbol": "EURUSD", "timeframe": "1h", "provider": "sample", "start_date": "2007-01-01T22:00:00Z",
              "end_date": "2012-01-01T21:00:00Z", "point_count": 31_000}  # fmt: skip
     api.on("GET", "/data/range", Answer(200, {"success": True, "data": reach}))
     shown = screen(api, capsys, "show", "eurusd") + screen(
         api, capsys, "data", "show", "EURUSD", "-t", "1h", "-r", "1", "--start", "2012-01-01"
     )
-    assert api.heard("GET", "/data/EURUSD/1h")[1].query == {"limit": "1", "start_date": "2012-01-01"}
+    assert api.heard("GET", "/data/EURUSD/1h")[0].query == {"limit": "1", "start_date": "2012-01-01"}
     shown += screen(api, capsys, "data", "range", "EURUSD") + screen(api, capsys, "show", "FOO")
-    api.on("GET", "/symbols", Answer(200, {"success": True, "data": [SERIES, {**SERIES, "timeframe": "1d"}]}))
+    known = [SERIES, {**SERIES, "timeframe": "1d"}]
+    shown += screen(api, capsys, "data", "show", "EUR/USD", "1h", "-f", "csv")
+    shown += screen(api, capsys, "data", "show", "SPLIT", "1h", "--adjust", "splits")
+    assert api.heard("GET", "/data/SPLIT/1h")[0].query == {"adjust": "splits", "limit": "10"}
     agrees("bars", shown + screen(api, capsys, "show", "EURUSD") + screen(api, capsys, "show", "EURUSD", "1h", "--json"))
+
+
+GAPS: JSON = {
+    "symbol": "EURUSD", "timeframe": "1h", "provider": "ib", "start": "2016-01-03T22:00:00Z", "end": "2017-01-01T00:00:00Z",
+    "expected": 6_200, "missing": 134, "reasons": [
+        {"reason": "holiday", "places": 1, "bars": 25, "fill": False, "meaning": "a holiday"},
+        {"reason": "provider-hole", "places": 1, "bars": 103, "fill": False, "meaning": "the provider does not have it"},
+        {"reason": "suspicious", "places": 2, "bars": 6, "fill": True, "meaning": "nothing explains it"},
+    ], "gaps": [
+        {"start": "2016-02-01T05:00:00Z", "end": "2016-02-01T06:00:00Z", "missing": 1, "reason": "suspicious", "fill": True},
+        {"start": "2016-03-01T05:00:00Z", "end": "2016-03-01T10:00:00Z", "missing": 5, "reason": "suspicious", "fill": True},
+        {"start": "2016-12-11T22:00:00Z", "end": "2016-12-16T05:00:00Z", "missing": 103, "reason": "provider-hole", "fill": False},
+        {"start": "2016-12-25T22:00:00Z", "end": "2016-12-26T23:00:00Z", "missing": 25, "reason": "holiday", "fill": False},
+    ],
+}  # fmt: skip
+
+
+def test_what_is_missing_in_bars(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.on("GET", "/data/gaps", Answer(200, {"success": True, "data": GAPS}))
+    words = ("data", "gaps", "EURUSD", "1h")
+    shown = "".join(screen(api, capsys, *words, *more) for more in ((), ("--rows", "2"), ("--all",), ("--format", "csv")))
+    assert [request.query.get("all") for request in api.heard("GET", "/data/gaps")] == [None, None, "true", None]
+    whole = {**GAPS, "missing": 0, "expected": 0, "reasons": [], "gaps": []}
+    api.on("GET", "/data/gaps", Answer(200, {"success": True, "data": whole}))
+    agrees("data_gaps", shown + screen(api, capsys, *words))
+    for more in (("--json",), ("-f", "json")):
+        assert main([*words, *more, "--url", api.url]) == 0
+        assert json.loads(capsys.readouterr().out) == whole
+    assert main([*words, "-f", "xml", "--url", api.url]) == 2
+
+
+def test_the_series_of_this_machine(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.on("GET", "/symbols", Answer(200, {"success": True, "data": []}))
+    shown = screen(api, capsys, "data", "list")
+    found = [{**SERIES, "origin": None}, {**SERIES, "hours": "regular", "origin": "binance spot"}]
+    api.on("GET", "/symbols", Answer(200, {"success": True, "data": found}))
+    agrees("data_list", shown + screen(api, capsys, "data", "list") + screen(api, capsys, "data", "list", "-f", "csv"))
+
+
+def test_bars_are_deleted_only_by_a_yes(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = {
+        "symbol": "EURUSD",
+        "timeframe": "1h",
+        "provider": "ib",
+        "hours": "regular",
+        "bars": 1234,
+        "first": "2007-01-01T22:00:00Z",
+        "last": "2012-01-01T21:00:00Z",
+    }
+    api.on("DELETE", "/data/EURUSD/1h", Answer(200, {"success": True, "data": gone}))
+    shown = screen(api, capsys, "data", "delete", "EURUSD", "1h")
+    assert not api.heard("DELETE", "/data/EURUSD/1h")
+    agrees("data_delete", shown + screen(api, capsys, "data", "delete", "EURUSD", "1h", "--provider", "ib", "--hours", "regular", "--yes"))
+    assert api.heard("DELETE", "/data/EURUSD/1h")[0].query == {"provider": "ib", "hours": "regular"}
+
+
+def test_a_load_shows_its_plan_before_it_begins(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = {**WHOLE["metadata"], "plan": {"bars": 1_827_000, "requests": 365, "seconds": 3660.0, "parts": 365, "spans": []}}
+    running = {**WHOLE, "status": "running", "completed_at": None, "result_summary": None}
+    found = {**LOADED, "gaps": {"suspicious": {"places": 1, "bars": 12}}, "requests": 365, "seconds_waiting": 3000.0, "replaced": 2}
+    api.start("/data/load", running, {**running, "metadata": planned}, {**WHOLE, "metadata": planned, "result_summary": found})
+    agrees("data_load_plan", screen(api, capsys, "data", "load", "EURUSD", "-t", "1m", "--provider", "ib"))
 
 
 ODD: JSON = {"symbol": "AAPL", "timeframe": "1d", "provider": "yahoo", "origin": "AAPL, prices as traded", "bars": 5849, "findings": [
@@ -612,7 +683,7 @@ def test_what_is_odd_in_bars_and_in_a_file(api: Api, capsys: pytest.CaptureFixtu
     shown = screen(api, capsys, "data", "check", "aapl") + screen(api, capsys, "data", "check", "AAPL", "1d", "--json")
     screen(api, capsys, "data", "check", "AAPL", "-t", "1h", "--provider", "yahoo", "--against", "ccxt", "--start", "2018-01-01")
     assert [request.query for request in api.heard("GET", "/data/check")] == [
-        {"symbol": "AAPL", "timeframe": "1d"}, {"symbol": "AAPL", "timeframe": "1d"},
+        {"symbol": "aapl", "timeframe": "1d"}, {"symbol": "AAPL", "timeframe": "1d"},
         {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "against": "ccxt", "start_date": "2018-01-01"},
     ]  # fmt: skip
     agrees("data_check", shown + screen(api, capsys, "data", "check", "AAPL", "1h", "--file", "/data/a.csv", "--option", "zone=UTC"))

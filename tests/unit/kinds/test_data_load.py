@@ -11,7 +11,8 @@ import pytest
 
 from ktrdr.errors import Invalid, NoData, NotFound, Unavailable
 from ktrdr.kinds.base import Workspace
-from ktrdr.kinds.data_load import DataLoad, parts
+from ktrdr.kinds.data_load import DataLoad
+from ktrdr.kinds.load_plan import parts
 from ktrdr.market.bars import Bars
 from ktrdr.market.rows import BadRow
 from ktrdr.market.timeframe import Timeframe
@@ -97,7 +98,7 @@ def test_tail_loads_what_is_newer_and_backfill_what_is_older(workspace: Workspac
     middle = run(workspace, **known, start_date="2012-06-01", end_date="2012-09-01")
     newer = run(workspace, **known, end_date="2013-02-01")
     older = run(workspace, **known, mode="backfill", start_date="2011-11-01")
-    assert [segment["start"][:10] for segment in newer["segments"]] == ["2012-09-01", "2013-01-01"]
+    assert [segment["start"][:10] for segment in newer["segments"]] == ["2012-08-29", "2013-01-01"]
     assert [segment["end"][:10] for segment in older["segments"]] == ["2012-06-01", "2012-01-01"]
     assert older["bars_total"] == sum(load["bars_loaded"] for load in (middle, newer, older))
     whole = Synthetic().fetch(
@@ -141,15 +142,28 @@ def test_a_file_is_loaded_and_a_longer_one_continues_it(workspace: Workspace, cs
 def test_a_full_load_keeps_the_newer_values_and_says_how_many_differed(workspace: Workspace, csv: Any):
     run(workspace, symbol="BTCUSDT", provider="files", file=csv("2020-01-01", 5))
     listener = Listener()
-    revised = run(workspace, listener, symbol="BTCUSDT", provider="files", mode="full", file=csv("2020-01-04", 5, price=101.0))
+    words: dict[str, Any] = {"symbol": "BTCUSDT", "provider": "files", "mode": "full", "file": csv("2020-01-04", 5, price=101.0)}
+    revised = run(workspace, listener, **words, refresh=True)
     assert (revised["status"], revised["bars_loaded"], revised["conflicts"], revised["bars_total"]) == ("complete", 3, 2, 8)
     assert (
         "2 of the bars had been stored with other values; the new ones were kept; revisions.parquet beside them has both"
         in listener.warnings
     )
     assert (revised["replaced"], len(workspace.bars.revisions("BTCUSDT", DAY, "files"))) == (2, 2)
-    same = run(workspace, symbol="BTCUSDT", provider="files", mode="full", file=csv("2020-01-04", 5, price=101.0))
+    same = run(workspace, **words, refresh=True)
     assert (same["status"], same["bars_loaded"], same["conflicts"]) == ("nothing-new", 0, 0)
+
+
+def test_a_settled_bar_stays_unless_it_is_asked_for_anew(workspace: Workspace, csv: Any):
+    run(workspace, symbol="BTCUSDT", provider="files", file=csv("2020-01-01", 5))
+    listener = Listener()
+    words: dict[str, Any] = {"symbol": "BTCUSDT", "provider": "files", "mode": "full", "file": csv("2020-01-04", 2, price=101.0)}
+    kept = run(workspace, listener, **words)
+    assert (kept["status"], kept["conflicts"], kept["replaced"]) == ("nothing-new", 2, 0)
+    assert any("the new ones were kept in 0 of them, the stored ones in the others" in warning for warning in listener.warnings)
+    assert workspace.bars.read("BTCUSDT", DAY).open[-1] == 100.0
+    assert run(workspace, **words, refresh=True)["replaced"] == 2
+    assert workspace.bars.read("BTCUSDT", DAY).open[-1] == 101.0
 
 
 def test_a_bad_file_stores_nothing(workspace: Workspace, csv: Any):
@@ -182,13 +196,6 @@ def test_no_bars_at_all_are_an_error(workspace: Workspace):
     with pytest.raises(NoData, match="synthetic gave no bars of EURUSD 1h"):
         run(workspace, symbol="EURUSD", timeframe="1h", provider="synthetic", start_date="2018-01-06", end_date="2018-01-07")
     assert [load.outcome.state for load in workspace.bars.loads("EURUSD", HOUR, "synthetic")] == ["empty"]
-
-
-def test_bars_that_no_load_brought_do_not_make_a_series_up_to_date(workspace: Workspace):
-    run(workspace, symbol="SPY")
-    (workspace.bars.root / "catalog.sqlite").unlink()
-    with pytest.raises(NoData, match="sample gave no bars of SPY 1d"):
-        run(workspace, symbol="SPY")
 
 
 def test_a_cancelled_load_keeps_what_was_stored_and_the_next_one_goes_on(workspace: Workspace):
@@ -265,7 +272,7 @@ def test_a_provider_that_fails_half_way_gives_a_partial_load_and_no_hole(workspa
     assert [segment["state"] for segment in result["segments"]] == ["answered", "failed"]
     assert result["last"] == "2012-12-31T00:00:00+00:00"
     rest = run(workspace, symbol="XAUUSD", end_date="2015-01-01")
-    assert (rest["status"], rest["segments"][0]["start"][:10]) == ("complete", "2013-01-01")
+    assert (rest["status"], rest["segments"][0]["start"][:10]) == ("complete", "2012-12-29")
 
 
 def test_a_provider_that_fails_at_once_fails_the_load(workspace: Workspace):
@@ -279,17 +286,35 @@ def test_trading_hours_keep_the_session_and_extended_ones_what_is_around_it(work
     hours = "\n".join(f"2018-07-02T{hour:02}:00Z,1,1,1,1,1" for hour in range(24))
     (tmp_path / "day.csv").write_text("time,open,high,low,close,volume\n" + hours)
     counts = {}
-    for symbol, flags in {"AA": {}, "BB": {"trading_hours": True}, "CC": {"trading_hours": True, "include_extended": True}}.items():
+    for symbol, flags in {"AA": {}, "BB": {"trading_hours": True}, "CC": {"include_extended": True}}.items():
         result = run(workspace, symbol=symbol, timeframe="1h", provider="files", file=str(tmp_path / "day.csv"), **flags)
         counts[result["hours"]] = result["bars_loaded"]
     assert counts == {"all": 24, "regular": 7, "extended": 16}
+    listener = Listener()
+    run(workspace, listener, symbol="DD", timeframe="1h", provider="files", file=str(tmp_path / "day.csv"), trading_hours=True)
+    assert "17 bars outside the regular hours were left out; --include-extended keeps those before and after, as a series of their own" in (
+        listener.warnings
+    )
 
 
 @pytest.mark.parametrize("parameters", [{"symbol": "EURUSD", "timeframe": "1h"}, {"symbol": "SPY", "timeframe": "1d"}])
 @pytest.mark.parametrize("flag", ["trading_hours", "include_extended"])
-def test_trading_hours_that_are_not_known_are_refused(workspace: Workspace, parameters: dict[str, str], flag: str):
-    with pytest.raises(Invalid, match="has no trading hours to keep to"):
-        DataLoad(**parameters, **{flag: True}).prepare(workspace)
+def test_flags_for_hours_change_nothing_where_there_are_none_and_that_is_said(workspace: Workspace, parameters: dict[str, str], flag: str):
+    listener = Listener()
+    result = run(workspace, listener, **parameters, **{flag: True}, start_date="2018-01-01", end_date="2018-03-01")
+    assert (result["status"], result["hours"]) == ("complete", "all")
+    assert any("has no hours to choose by" in warning for warning in listener.warnings)
+
+
+def test_hours_are_series_of_their_own_and_a_later_load_keeps_to_those_that_are_there(workspace: Workspace):
+    words: dict[str, Any] = {"symbol": "AAPL", "timeframe": "1h", "provider": "synthetic"}
+    run(workspace, **words, start_date="2020-01-01", end_date="2020-02-01", include_extended=True)
+    assert run(workspace, **words, end_date="2020-02-10")["hours"] == "extended"
+    regular = run(workspace, **words, start_date="2020-01-01", end_date="2020-02-01", trading_hours=True)
+    assert (regular["hours"], regular["before"]) == ("regular", None)
+    assert [(s.hours, s.last.month) for s in workspace.bars.series() if s.provider == "synthetic"] == [("regular", 1), ("extended", 2)]
+    assert run(workspace, **words, end_date="2020-02-10")["hours"] == "regular"
+    assert run(workspace, symbol="AAPL", timeframe="1h", end_date="2020-02-11", include_extended=True)["status"] == "complete"
 
 
 def test_hours_are_series_of_their_own(workspace: Workspace):
@@ -354,7 +379,8 @@ def test_rows_that_cannot_be_bars_are_never_dropped_silently(workspace: Workspac
         ({"symbol": "SPY", "file": "/x.csv"}, "provider sample has no option 'file'"),
         ({"symbol": "SPY", "provider": "files"}, "provider files needs the option 'file'"),
         ({"symbol": "SPY", "provider": "synthetic", "end_date": "2018-01-01"}, "so it must be told the start"),
-        ({"symbol": "SPY", "provider": "synthetic"}, "so it must be told the start and end"),
+        ({"symbol": "SPY", "mode": "tail", "refresh": True}, "refresh asks again for a whole range, which mode tail does not"),
+        ({"symbol": "SPY", "start_date": "2999-01-01"}, "the start 2999-01-01 lies ahead"),
     ],
 )
 def test_what_cannot_be_right_is_refused_with_a_sentence(workspace: Workspace, parameters: dict[str, str], sentence: str):
@@ -384,6 +410,47 @@ def test_it_shows_its_parameters_with_the_providers_own(workspace: Workspace):
         "parameters": {"mode": "tail", "provider": "synthetic", "hours": "all", "seed": 3},
     }  # fmt: skip
     assert ready.launch_profile() == "light"
+
+
+def test_a_later_load_without_an_end_goes_on_until_now(workspace: Workspace):
+    run(workspace, symbol="BTCUSDT", provider="synthetic", start_date="2026-01-01", end_date="2026-02-01")
+    listener = Listener()
+    result = run(workspace, listener, symbol="btc-usdt")
+    yesterday = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert result["last"] <= yesterday.isoformat() < (datetime.fromisoformat(result["last"]) + timedelta(days=2)).isoformat()
+    assert result["bars_unchanged"] == 3
+    assert result["before"]["bars"] == 31
+    ahead = run(workspace, listener, symbol="BTCUSDT", mode="full", provider="synthetic", start_date="2026-01-01", end_date="2099-01-01")
+    assert ahead["last"] == result["last"]
+    assert "the end 2099-01-01 lies ahead: loaded as far as there are bars" in listener.warnings
+
+
+def test_a_load_is_planned_before_it_asks_and_says_where_it_is(workspace: Workspace):
+    listener = Listener()
+    run(workspace, listener, symbol="EURUSD", timeframe="1h", provider="synthetic", start_date="2017-12-01", end_date="2018-02-01")
+    kinds = [message["type"] for message in listener.heard]
+    (plan,) = [message["metadata"]["plan"] for message in listener.heard if message["type"] == "metadata"]
+    first_step = next(at for at, step in enumerate(listener.heard) if "1/2" in step.get("progress", {}).get("current_step", ""))
+    assert kinds.index("metadata") < first_step
+    assert (plan["parts"], plan["bars"], plan["requests"]) == (2, workspace.bars.read("EURUSD", HOUR, provider="synthetic").time.size, 0)
+    steps = [message["progress"] for message in listener.heard if message["type"] == "progress" and message["progress"]["context"]]
+    assert {name: steps[-1]["context"][name] for name in ("symbol", "timeframe", "segment", "segments")} == {
+        "symbol": "EURUSD", "timeframe": "1h", "segment": 2, "segments": 2,
+    }  # fmt: skip
+    december = workspace.bars.read("EURUSD", HOUR, end=datetime(2018, 1, 1, tzinfo=UTC), provider="synthetic")
+    assert steps[-1]["context"]["bars"] == len(december)
+
+
+def test_tail_backfill_and_full_come_to_the_same_bars(workspace: Workspace):
+    words: dict[str, Any] = {"timeframe": "1h", "provider": "synthetic", "seed": 5}
+    run(workspace, symbol="EURUSD", **words, start_date="2017-06-01", end_date="2017-09-01")
+    run(workspace, symbol="EURUSD", **words, end_date="2018-03-01")
+    run(workspace, symbol="EURUSD", **words, mode="backfill", start_date="2016-11-01")
+    pieces = workspace.bars.read("EURUSD", HOUR, provider="synthetic")
+    workspace.bars.delete("EURUSD", HOUR, "synthetic")
+    assert workspace.bars.loads("EURUSD", HOUR, "synthetic") == []
+    run(workspace, symbol="EURUSD", **words, mode="full", start_date="2016-11-01", end_date="2018-03-01")
+    assert workspace.bars.read("EURUSD", HOUR, provider="synthetic").digest() == pieces.digest()
 
 
 def test_a_range_is_cut_at_every_new_year():

@@ -176,7 +176,7 @@ def test_the_splits_of_a_real_stock_are_steps_until_they_are_known(shared_data: 
 @pytest.mark.shared
 @pytest.mark.parametrize(("name", "bars", "places", "longest"), [
     ("BTCUSDT_1h", 128, 28, "(33) from 2018-02-08 01:00 to 2018-02-09 10:00"),
-    ("EURUSD_1h", 682, None, "(103) from 2016-12-09 22:00 to 2016-12-16 05:00"),
+    ("EURUSD_1h", 317, None, "(103) from 2016-12-11 22:00 to 2016-12-16 05:00"),
 ])  # fmt: skip
 def test_the_holes_of_real_series_are_named(shared_data: Path, name: str, bars: int, places: int | None, longest: str) -> None:
     missing = found_in(shared_data, name)["missing"]

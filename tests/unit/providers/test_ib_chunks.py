@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ktrdr.errors import Invalid
 from ktrdr.market.timeframe import Timeframe
-from ktrdr.providers.ib_chunks import BAR_SIZES, LONGEST_DAYS, RECENT_DAYS, Chunk, chunks, longest
+from ktrdr.providers.ib_chunks import BAR_SIZES, LONGEST_DAYS, Chunk, chunks, longest
 
 DAY = timedelta(days=1)
 timeframes = st.sampled_from([Timeframe(name) for name in BAR_SIZES])
@@ -79,7 +79,7 @@ def test_five_years_of_minutes_take_365_requests() -> None:
 
 
 def test_every_bar_size_has_its_lengths_and_weeks_are_refused() -> None:
-    assert set(BAR_SIZES) == set(LONGEST_DAYS) == set(RECENT_DAYS)
+    assert set(BAR_SIZES) == set(LONGEST_DAYS)
     with pytest.raises(Invalid, match="ib has no bars of 1w") as failure:
         longest(Timeframe("1w"))
     assert "load 1d" in (failure.value.hint or "")

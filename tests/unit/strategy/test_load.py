@@ -265,6 +265,13 @@ def test_a_file_gives_its_symbols_timeframes_and_strategy(tmp_path: Path, text: 
     assert strategy.training.epochs == 10
 
 
+def test_a_bar_size_has_one_name_however_it_is_written(load: Load) -> None:
+    other = "timeframes: {mode: multi_timeframe, list: [60m, 4H], base_timeframe: 1hour}"
+    strategy = load(("timeframes: [1h, 4h]", other), ("timeframes: [1h]", "timeframes: [1H]")).strategy
+    assert (strategy.timeframes, strategy.base_timeframe) == ((Timeframe("1h"), Timeframe("4h")), Timeframe("1h"))
+    assert strategy.nn_inputs[1].timeframes == ("1h",)
+
+
 def test_symbols_and_timeframes_of_a_file_may_be_overridden(tmp_path: Path, text: str) -> None:
     path = tmp_path / "sample.yaml"
     path.write_text(text, encoding="utf-8")

@@ -37,7 +37,7 @@ MUTATIONS = [
     (M, '{fuzzy_set: trend, timeframes: all}', '{raw_indicator: adx_14, timeframes: all, normalization: z_score}', "line 42, nn_inputs[2].normalization: 'z_score' is not one of minmax, zscore, none", 'z_score', 'zscore'),
     (M, 'symbols: [EURUSD]', 'symbols: [EURUSD, EURUSD]', 'line 10, training_data.symbols: EURUSD is listed more than once', None, None),
     (M, 'symbols: [EURUSD]', 'symbols: {mode: multi_symbols, list: [EURUSD]}', "line 10, training_data.symbols.mode: 'multi_symbols' is not one of single, multi_symbol", 'multi_symbols', 'multi_symbol'),
-    (M, 'timeframes: [1h]', 'timeframes: [60m]', "line 11, training_data.timeframes[0]: '60m' is not a timeframe", '60m', '1h'),
+    (M, 'timeframes: [1h]', 'timeframes: [3h]', "line 11, training_data.timeframes[0]: '3h' is not a timeframe", '3h', '4h'),
     (M, 'timeframes: [1h]', 'timeframes: {list: [1h, 4h], base_timeframe: 5h}', "line 11, training_data.timeframes.base_timeframe: base_timeframe '5h' is not one of the timeframes used: 1h, 4h", '5h', '4h'),
     (M, 'timeframes: [1h]', 'timeframes: {mode: multi_timeframe, list: [1h]}', 'line 11, training_data.timeframes: mode multi_timeframe needs at least 2 timeframes, has 1; use mode single', None, None),
     (M, 'history_required: 500', 'history_required: 5', 'line 12, training_data.history_required: 5 must be at least 50', '5', '50'),
