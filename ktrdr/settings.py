@@ -57,7 +57,7 @@ class Settings(BaseModel):
     history_days: float = Field(7.0, gt=0, description="What happened to operations that have ended is kept so long.")
     log_level: str = Field("INFO", description="Least severe log line that is kept.")
     research_limit: int = Field(1, ge=1, description="Research cycles at once.")
-    design_candidates: int = Field(64, ge=1, description="Candidates the offline designer tries in a cycle.")
+    design_candidates: int = Field(32, ge=1, description="Candidates the offline designer tries in a cycle.")
     model: str = Field("opus", description="Language model that designs and judges: opus, sonnet, haiku, a name of models.toml, or an id.")
     llm_timeout_seconds: float = Field(180.0, gt=0, description="Longest time one call to a language model may take.")
     llm_retry_seconds: float = Field(0.5, ge=0, description="Pause before a refused call is tried again; it doubles with each try.")
