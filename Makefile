@@ -40,7 +40,7 @@ demo: $(VENV)/.installed ## research "find a momentum edge in EURUSD", offline, 
 
 test: $(VENV)/.installed-dev ## the whole suite, with coverage
 	@$(BIN)/coverage erase
-	$(PYTEST) -n 2 --dist worksteal --cov --cov-report=
+	$(PYTEST) -n 3 --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report --fail-under=80
 	$(BIN)/coverage report --include='ktrdr/strategy/*' --fail-under=90
 

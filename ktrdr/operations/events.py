@@ -155,5 +155,6 @@ async def follow(store: Store, hub: Hub, operation_id: str, after: int | None = 
                 return
             if not news:
                 await stream.more(LOOK_SECONDS)
-                if not stream.after(seq) and (fresh := await store.get(operation_id)) != shown:
+                fresh = await store.get(operation_id)
+                if fresh != shown and not stream.after(seq):  # what has come meanwhile is newer than the row
                     hub.publish(fresh)

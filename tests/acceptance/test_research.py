@@ -116,7 +116,7 @@ def runners_of(user: User) -> list[int]:
 
 
 def test_a_killed_backend_comes_back_and_the_cycle_finishes(user: User) -> None:
-    started = user.json("research", GOAL, "--designer", "offline", "--candidates", "12")
+    started = user.json("research", GOAL, "--designer", "offline", "--candidates", "6")
     user.wait(started["operation_id"], lambda o: bool(o["progress"]["context"].get("child")))
     user.kill_backend()
     ended = user.wait(started["operation_id"], lambda o: o["status"] in ENDED, seconds=120)
