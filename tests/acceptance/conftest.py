@@ -97,7 +97,7 @@ class User:
             time.sleep(pause)
         return operation
 
-    def slow_strategy(self, epochs: int = 25) -> str:
+    def slow_strategy(self, epochs: int = 60) -> str:
         """The file of a strategy that trains for a while on any machine."""
         return str(slow_strategy(self.folder, epochs))
 

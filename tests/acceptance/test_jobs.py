@@ -77,7 +77,7 @@ def test_a_cancelled_training_is_resumed_and_equals_one_that_was_not(user: User)
 
 
 def test_a_killed_backend_goes_on_with_a_training_from_its_checkpoint(user: User) -> None:
-    started = user.json("train", user.slow_strategy(), "--start", "2008-01-01", "--end", "2015-01-01")
+    started = user.json("train", user.slow_strategy(25), "--start", "2008-01-01", "--end", "2015-01-01")
     user.wait(started["operation_id"], lambda o: o["checkpoint"] is not None or o["status"] in ENDED)
     user.kill_backend()
     ended = user.wait(started["operation_id"], lambda o: o["status"] in ENDED)
