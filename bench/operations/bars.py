@@ -114,7 +114,7 @@ def in_child(work: Any) -> str | None:
     if child == 0:
         try:
             os.write(speak, (work() or "right").encode()[:4000])
-        except BaseException as failure:
+        except BaseException as failure:  # whatever it is, the parent must hear of it: this process leaves by _exit
             os.write(speak, f"{type(failure).__name__}: {failure}".encode()[:4000])
         finally:
             os._exit(0)
@@ -141,7 +141,7 @@ def strike(chance: random.Random, whole: Bars, seconds: float) -> tuple[str, boo
     home = Path(tempfile.mkdtemp(prefix="ktrdr-bars-"))
     try:
         with loading(home) as (child, listen):
-            time.sleep(chance.uniform(0, seconds))
+            time.sleep(chance.uniform(0, seconds))  # any instant of the load
             os.kill(child, signal.SIGKILL)
             status = os.waitpid(child, 0)[1]
             parts = list(os.read(listen, 4096))

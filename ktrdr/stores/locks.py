@@ -29,7 +29,7 @@ def locked(file: Path, what: str, seconds: float = LOCK_SECONDS) -> Iterator[Non
                     f"{what} is being written by process {owner}, for {seconds:g} s now",
                     hint="wait for that load to end, or cancel it, then load again",
                 )
-            time.sleep(0.02)
+            time.sleep(0.02)  # flock cannot wait with a limit
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

@@ -86,7 +86,7 @@ class Alone:
             outputs = forward(self.tensors, learner.architecture, read, learner.dropout, random)
             judged = learner.criterion.judge(outputs, y[part], weights[part])
             self.descent.gradient.zero_()
-            judged.objective.backward()  # type: ignore[no-untyped-call]
+            judged.objective.backward()  # type: ignore[no-untyped-call]  # torch declares no types here
             self.descent.move(pace[batch])
             loss += judged.loss
             hits += judged.hits

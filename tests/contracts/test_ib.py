@@ -211,7 +211,7 @@ def test_every_row_of_the_table_does_what_it_says(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("KTRDR_IB_TIMEOUT_SECONDS", "5")  # none of them is a silence
     text = f"{HMDS}{known.sign.partition('|')[0] or 'its words'}"
-    tws.script = [Act(((known.code, text, True),))] if known.then == "info" else [error(known.code, text)]  # type: ignore[arg-type]
+    tws.script = [Act(((known.code, text, True),))] if known.then == "info" else [error(known.code, text)]
     if known.then == "user":
         with pytest.raises(known.error) as failure:
             run(workspace, **WHOLE)

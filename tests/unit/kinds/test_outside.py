@@ -53,4 +53,4 @@ def test_a_model_of_other_classes_does_not_decide(workspace: Workspace) -> None:
 
     strategy = load_strategy(MOMENTUM, "momentum").strategy
     with pytest.raises(Invalid, match="the model tells apart bullish, bearish, neutral, momentum decides on buy, hold, sell"):
-        decisions(Told, strategy, read_tape(workspace, strategy, "EURUSD", DATES[1]), DATES)  # type: ignore[arg-type]
+        decisions(Told, strategy, read_tape(workspace, strategy, "EURUSD", DATES[1]), DATES)

@@ -15,7 +15,7 @@ def at(*moments: str) -> np.ndarray:
 
 def called(symbol: str, size: Timeframe, start: str, end: str, session: str = "regular") -> tuple[list[str], list[str]]:
     """The bars that are called for, and those of special days, to the minute."""
-    both = called_for(symbol, size, *at(start, end), session)  # type: ignore[arg-type]
+    both = called_for(symbol, size, *at(start, end), session)
     first, second = ([str(time)[:16] for time in times.astype("datetime64[m]")] for times in both)
     return first, second
 

@@ -30,7 +30,7 @@ def moment(text: str) -> datetime:
 
 
 def asked(start: str, end: str, state: str = "answered", times: int = 1) -> tuple[Asked, ...]:
-    return (Asked(moment(start), moment(end), state),) * times  # type: ignore[arg-type]
+    return (Asked(moment(start), moment(end), state),) * times
 
 
 def reasons(gaps: tuple[Gap, ...]) -> list[tuple[str, int]]:

@@ -57,7 +57,7 @@ def test_it_has_bars_for_every_range_and_says_what_it_does() -> None:
 
 
 def moves(edge: str, size: float = 0.2, symbol: str = "BTCUSDT", seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
-    provider = Synthetic(edge=edge, edge_size=size, seed=seed)  # type: ignore[arg-type]
+    provider = Synthetic(edge=edge, edge_size=size, seed=seed)
     bars = provider.fetch(symbol, Timeframe("1h"), start=day(2012), end=day(2016), on_progress=lambda _: None)
     assert check_bars(bars) == ()
     return bars.time[1:], np.diff(np.log(bars.close))
