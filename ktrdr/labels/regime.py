@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableSequence, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ktrdr.labels.base import BUY, HOLD, LABELS, SELL, Label, Targets
+from ktrdr.labels.turns import Rows, pivots
 from ktrdr.market.bars import Bars, Floats
-from ktrdr.market.loops import columns_of
 
 UP, DOWN, RANGING, VOLATILE = 0, 1, 2, 3
 AT_ONCE = 10_000
 """Windows looked at together; all of a long series at once would take too much memory."""
-Rows = NDArray[np.int64]
 
 
 @LABELS.add
@@ -106,28 +104,3 @@ def trailing(figure: Callable[..., Any], values: Floats, bars: int) -> Floats:
         part = windows[first : first + AT_ONCE]
         found[bars - 1 + first : bars - 1 + first + len(part)] = figure(part, axis=1)
     return found
-
-
-def pivots(close: Floats, threshold: Floats) -> tuple[Rows, Rows]:
-    """The bars at which the close turned, and those by which it had turned by the threshold of the day."""
-    (turned,) = columns_of(mark_turns, close, threshold, columns=1)
-    known = np.flatnonzero(np.isfinite(turned))
-    return turned[known].astype(np.int64), known
-
-
-def mark_turns(close: Sequence[float], threshold: Sequence[float], turned: MutableSequence[float]) -> None:
-    """Write at each bar that confirms a pivot which bar that pivot is; direction 0 means that none is known yet."""
-    direction, high, low = 0, 0, 0
-    for now in range(len(close)):
-        price = close[now]
-        if price > close[high]:
-            high = now
-        if price < close[low]:
-            low = now
-        if direction >= 0 and price <= close[high] * (1 - threshold[now]):
-            turned[now], direction = high, -1
-        elif direction <= 0 and price >= close[low] * (1 + threshold[now]):
-            turned[now], direction = low, 1
-        else:
-            continue
-        high, low = now, now

@@ -25,25 +25,12 @@ from ktrdr.stores.catalog import Catalog, Hours, Load, Outcome
 from ktrdr.stores.revisions import Revision
 from ktrdr.stores.series import SeriesFolder, stamp_of
 
-__all__ = ["BUNDLED", "BUNDLED_PROVIDER", "BarStore", "Coverage", "Series", "Written", "bundled_series", "canonical", "load_command"]
+__all__ = ["BUNDLED", "BUNDLED_PROVIDER", "BarStore", "Series", "Written", "bundled_series", "canonical", "load_command"]
 
 SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,19}")
 PROVIDER = re.compile(r"[a-z][a-z0-9_]{0,31}")
 HOURS: tuple[Hours, ...] = ("all", "regular", "extended")
 """Where a series is stored with several trading hours, the first of these is read unless another one is named."""
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """What there is of a range that was asked for."""
-
-    symbol: str
-    timeframe: Timeframe
-    provider: str
-    first: datetime
-    last: datetime
-    """Start of the last bar."""
-    bars: int
 
 
 @dataclass(frozen=True)
@@ -98,13 +85,6 @@ class BarStore:
             raise self._nothing_there(source, timeframe, None, None)
         first, last = as_datetime(bars.time[0]), as_datetime(bars.time[-1])
         return Series(source.symbol, timeframe, bars.provider, first, last, len(bars), source.bundled, source.origin, source.hours)
-
-    def coverage(
-        self, symbol: str, timeframe: Timeframe, start: datetime | None = None, end: datetime | None = None, provider: str | None = None
-    ) -> Coverage:
-        """How much of [start, end) there is, or NoData if nothing."""
-        bars = self.read(symbol, timeframe, start, end, provider)
-        return Coverage(bars.symbol, timeframe, bars.provider, as_datetime(bars.time[0]), as_datetime(bars.time[-1]), len(bars))
 
     def series(self) -> list[Series]:
         """Everything that can be read, by symbol and timeframe; the home before what is bundled."""
