@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from ktrdr.backtest.metrics import drawdowns, elapsed_years, returns_of, sharpe_ratio
+from ktrdr.backtest.metrics import elapsed_years, falls, returns_of, sharpe_ratio
 from ktrdr.backtest.result import Backtest
 from ktrdr.backtest.terms import yearly_volatility
 from ktrdr.market.bars import Bars, as_datetime, as_time
@@ -123,7 +123,7 @@ def _parts(result: Backtest, chosen: list[tuple[str, Mask | None, Mask]], learne
             bars=int(inside.sum()),
             total_return_pct=float(growth[-1] - 1) if len(growth) else float(net.sum()) / result.capital,
             sharpe_ratio=share,
-            max_drawdown_pct=drawdowns(growth, 1.0)[1] if len(growth) else 0.0,
+            max_drawdown_pct=float(falls(growth, 1.0).share.max()) if len(growth) else 0.0,
             trades=len(net),
             win_rate=float(np.mean(net > 0)) if len(net) else None,
             net_pnl=float(net.sum()),

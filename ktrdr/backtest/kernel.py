@@ -196,8 +196,8 @@ def advance_alone(
     rates, share = rates_of(charges, 0), market.weight[0]
     side, quantity, entry_fill, charged = places[HELD], places[UNITS], places[FILL], places[CHARGED]
     row, left_at, since, wish = int(places[ROW]), places[LEFT_AT], places[SINCE], places[WISH]
-    final = len(equity) - 1
-    for t in range(first, last):
+    final, t = len(equity) - 1, first
+    while t < last:
         wanted = wish
         if t > 0 and ruined_at < 0:
             wanted = float(market.target[t - 1])
@@ -217,18 +217,30 @@ def advance_alone(
                 charged = rates.commission * quantity * entry_fill
                 write_entry(row, t, 0, side, quantity, entry_fill, trades)
                 entered += 1
-        worth = settled
-        if side != 0.0:
-            worth = settled + side * quantity * (market.close[t] - entry_fill) - charged
-            if worth <= 0.0 or t == final:
-                exit_fill = fill_price(market.close[t], -side, rates)
+        until = t + 1
+        while until < last and market.target[until - 1] == wish:
+            until += 1
+        if side == 0.0:  # until the next decision there is nothing to do but to mark each close
+            for i in range(t, until):
+                equity[i] = settled
+        else:
+            held, sunk = side * quantity, False
+            for i in range(t, until):
+                worth = settled + held * (market.close[i] - entry_fill) - charged
+                equity[i] = worth
+                if worth <= 0.0:
+                    sunk, until = True, i + 1
+                    break
+            at = until - 1
+            if sunk or at == final:
+                exit_fill = fill_price(market.close[at], -side, rates)
                 settled += net_result(side, quantity, entry_fill, exit_fill, rates)
-                write_exit(row, t, exit_fill, RUIN if worth <= 0.0 else END_OF_DATA, market.close[t], trades)
-                side, left_at = 0.0, t
+                write_exit(row, at, exit_fill, RUIN if sunk else END_OF_DATA, market.close[at], trades)
+                side, left_at = 0.0, at
                 if settled <= 0.0:
-                    ruined_at = t
-                worth = settled
-        equity[t] = worth
+                    ruined_at = at
+                equity[at] = settled
+        t = until
     places[HELD], places[UNITS], places[FILL], places[CHARGED] = side, quantity, entry_fill, charged
     places[ROW], places[LEFT_AT], places[SINCE], places[WISH] = row, left_at, since, wish
     return Book(settled, entered, noted, ruined_at, places)

@@ -106,12 +106,10 @@ class Trades:
     slippage: Floats
     net_pnl: Floats
     reason: NDArray[np.int8]
-    max_favorable_excursion: Floats
-    max_adverse_excursion: Floats
     symbol: NDArray[np.int16]
     """Which of `symbols`."""
     borrow: Floats
-    symbols: tuple[str, ...]
+    tape: Tape
 
     def __len__(self) -> int:
         return len(self.side)
@@ -130,6 +128,40 @@ class Trades:
             return_pct=float(self.net_pnl[i] / (self.quantity[i] * self.entry_price[i])),
             **{name: getattr(self, name)[i].item() for name in _NUMBERS},
         )
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Of the tape that they were made on."""
+        return self.tape.symbols
+
+    @property
+    def max_favorable_excursion(self) -> Floats:
+        """Largest move in favour of each trade while held, as a share of its entry price."""
+        return self._excursions[0]
+
+    @property
+    def max_adverse_excursion(self) -> Floats:
+        """Largest move against each trade while held, as a share of its entry price."""
+        return self._excursions[1]
+
+    @cached_property
+    def _excursions(self) -> tuple[Floats, Floats]:
+        """The best and the worst moment of each trade, never below 0.
+
+        Of a bar within which a level was reached, all of it counts: when it was reached is not known.
+        """
+        highest, lowest, tape = np.zeros(len(self)), np.zeros(len(self)), self.tape
+        for s in range(len(tape.symbols)):
+            mine = np.flatnonzero(self.symbol == s)
+            if not len(mine):
+                continue
+            high, low = tape.column(tape.high, s), tape.column(tape.low, s)
+            spans = np.stack([self.entry_bar[mine], self.entry_bar[mine] + self.bars_held[mine]], axis=1).ravel()
+            if spans[-1] == len(high):
+                spans = spans[:-1]
+            highest[mine], lowest[mine] = np.maximum.reduceat(high, spans)[::2], np.minimum.reduceat(low, spans)[::2]
+        best, worst = np.where(self.side > 0, highest, lowest), np.where(self.side > 0, lowest, highest)
+        return np.maximum(self.side * (best / self.entry_price - 1), 0.0), np.maximum(self.side * (1 - worst / self.entry_price), 0.0)
 
     @property
     def total_costs(self) -> float:

@@ -100,8 +100,9 @@ def trades_of(tape: Tape, ledger: Ledger, costs: Sequence[Costs]) -> Trades:
     at_open = ledger.reason == SIGNAL
     market_in, market_out = tape.open[entry] if tape.rows is None else tape.open[entry, s], ledger.exit_at
     bars_held = leave - entry + ~at_open
-    favorable, adverse = _excursions(tape, ledger, bars_held)
-    share, per_unit = (np.array([getattr(own, name) for own in costs])[s] for name in ("commission", "per_unit"))
+    share, per_unit = (charges[s] if len(charges) > 1 else charges for charges in (
+        np.array([own.commission for own in costs]), np.array([own.per_unit for own in costs])
+    ))  # fmt: skip
     paid = share * quantity * (ledger.entry_fill + ledger.exit_fill) + 2 * per_unit * quantity
     return Trades(
         side=side,
@@ -118,32 +119,10 @@ def trades_of(tape: Tape, ledger: Ledger, costs: Sequence[Costs]) -> Trades:
         slippage=side * quantity * ((ledger.entry_fill - market_in) + (market_out - ledger.exit_fill)),
         net_pnl=side * quantity * (ledger.exit_fill - ledger.entry_fill) - paid - ledger.borrow,
         reason=ledger.reason,
-        max_favorable_excursion=favorable,
-        max_adverse_excursion=adverse,
         symbol=s,
         borrow=ledger.borrow,
-        symbols=tape.symbols,
+        tape=tape,
     )
-
-
-def _excursions(tape: Tape, ledger: Ledger, held: Floats) -> tuple[Floats, Floats]:
-    """The best and the worst moment of each trade, as shares of its entry price and never below 0.
-
-    Of a bar within which a level was reached, all of it counts: when it was reached is not known.
-    """
-    highest, lowest = np.zeros(len(held)), np.zeros(len(held))
-    for s, own in enumerate(tape.bars):
-        mine = np.flatnonzero(ledger.symbol == s)
-        if not len(mine):
-            continue
-        high, low = (own.high, own.low) if tape.rows is None else (tape.high[:, s], tape.low[:, s])
-        spans = np.stack([ledger.entry_bar[mine], ledger.entry_bar[mine] + held[mine]], axis=1).ravel()
-        if spans[-1] == len(high):
-            spans = spans[:-1]
-        highest[mine], lowest[mine] = np.maximum.reduceat(high, spans)[::2], np.minimum.reduceat(low, spans)[::2]
-    side, fill = ledger.side, ledger.entry_fill
-    best, worst = np.where(side > 0, highest, lowest), np.where(side > 0, lowest, highest)
-    return np.maximum(side * (best / fill - 1), 0.0), np.maximum(side * (1 - worst / fill), 0.0)
 
 
 def _orders(tape: Tape, done: Simulation) -> tuple[Order, ...]:

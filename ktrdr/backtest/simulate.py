@@ -234,8 +234,9 @@ def _check(open: Floats, close: Floats, targets: Targets, rates: tuple[Rates, ..
         raise Invalid("stops need the highs and lows of the bars")
     if terms.rules.borrows and terms.years is None:
         raise Invalid("what borrowing costs needs the time of the bars")
-    lowest = np.min([np.atleast_1d(prices.min(axis=0)) for prices in (open, close, terms.low) if prices is not None], axis=0)
-    for least, own in zip(lowest.tolist(), rates, strict=True):
+    prices = [column.reshape(len(close), -1) for column in (open, close, terms.low) if column is not None]
+    for s, own in enumerate(rates):
+        least = min(float(column[:, s].min()) for column in prices)
         if not least * (1 - own.slippage) - own.markup > 0:
             raise Invalid(
                 f"a sale at the lowest price {least:g} would bring nothing after a spread and slippage of "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ktrdr.market.bars import Floats
 
 LONG = 20_000
 """Bars from which a loop over them is compiled."""
-Loop = Callable[..., None]
+Loop = Callable[..., Any]
 
 
 def compiled(loop: Loop, bars: int) -> Loop:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ktrdr.backtest.metrics import falls
 from ktrdr.market.bars import as_datetime
 from ktrdr.reports.charts import chart, shade
 from ktrdr.reports.figures import JSON, METRICS, moment, words, write
 from ktrdr.reports.markup import Html, items, joined, table, tag
 from ktrdr.reports.material import Material, Section
-from ktrdr.reports.series import OWN, Curves, Month, Text, falls, monthly, prices, seconds, short, thinned, yearly
+from ktrdr.reports.series import OWN, Curves, Month, Text, monthly, prices, seconds, short, thinned, yearly
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MOST_TRADES = 1000
@@ -74,7 +75,7 @@ def equity(material: Material) -> Section | None:
     if curves is None or not material.backtest:
         return None
     capital = float(material.backtest["initial_capital"])
-    below = falls(curves.own, capital)
+    below = -falls(curves.own, capital).share
     rows = thinned([*curves.values.values(), below], material.detail)
     time = curves.time[rows]
     x = seconds(time)

@@ -98,12 +98,6 @@ def prices(bars: Bars, stretches: int) -> Prices:
     )  # fmt: skip
 
 
-def falls(equity: Floats, capital: float) -> Floats:
-    """How far below its highest point so far an equity is, as a share of that point, 0 or less; the capital is the first."""
-    peak = np.maximum(np.maximum.accumulate(equity), capital)
-    return equity / peak - 1
-
-
 @dataclass(frozen=True)
 class Month:
     """The return of one month, after costs."""

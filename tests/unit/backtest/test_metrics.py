@@ -9,6 +9,7 @@ import pytest
 
 from ktrdr.backtest import metrics
 from ktrdr.backtest.metrics import Metrics, measure
+from ktrdr.market.loops import LONG, compiled
 
 CAPITAL = 100.0
 EQUITY = np.array([100.0, 110.0, 99.0, 99.0, 118.8])  # +10 %, -10 %, 0, +20 %
@@ -58,7 +59,20 @@ def test_drawdown_in_money_and_as_a_share_of_the_peak() -> None:
 
 
 def test_a_loss_from_the_start_is_a_drawdown_from_the_capital() -> None:
-    assert metrics.drawdowns(np.array([90.0, 95.0]), CAPITAL) == (10.0, pytest.approx(0.1))
+    found = metrics.falls(np.array([90.0, 120.0, 60.0, 80.0]), CAPITAL)
+    assert (found.deepest, found.longest) == (60.0, 2)
+    assert found.share.tolist() == pytest.approx([0.1, 0.0, 0.5, 1 / 3])
+
+
+def test_falls_are_the_same_compiled_and_plain() -> None:
+    random = np.random.default_rng(1)
+    for drift, rough in ((-1e-4, 1e-2), (1e-3, 1e-3), (0.0, 0.0)):
+        equity = CAPITAL * np.exp(np.cumsum(random.normal(drift, rough, LONG)))
+        plain = metrics.falls(equity[: LONG - 1], CAPITAL)
+        fall, peak = np.empty((2, LONG - 1))
+        deepest, longest = compiled(metrics.mark_falls, LONG)(equity[: LONG - 1], CAPITAL, fall, peak)
+        assert (deepest, longest) == (plain.deepest, plain.longest)
+        assert np.array_equal(fall / peak, plain.share)
 
 
 def test_trade_figures() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ktrdr.errors import Invalid
-from ktrdr.reports.series import Curves, falls, monthly, prices, thinned, yearly
+from ktrdr.reports.series import Curves, monthly, prices, thinned, yearly
 from tests.unit.reports.conftest import hourly_bars
 
 Values = arrays(np.float64, st.integers(2, 400), elements=st.floats(-1e6, 1e6))
@@ -60,10 +60,6 @@ def test_months_multiply_to_the_whole() -> None:
 def test_after_ruin_a_month_has_no_return() -> None:
     time = np.datetime64("2020-01-31", "s") + np.arange(3) * np.timedelta64(31, "D")
     assert [one.value for one in monthly(time, np.array([50.0, 0.0, 0.0]), 100.0)] == [-0.5, -1.0, None]
-
-
-def test_a_fall_begins_at_the_capital() -> None:
-    assert falls(np.array([90.0, 120.0, 60.0]), 100.0).tolist() == pytest.approx([-0.1, 0.0, -0.5])
 
 
 FIRST, SECOND = "time,equity\n2020-01-01T00:00:00Z,", "\n2020-01-01T01:00:00Z,1\n"
