@@ -8,7 +8,6 @@ figure that is not defined is None, and `undefined` says why.
 from __future__ import annotations
 
 import math
-import sys
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from ktrdr.market.bars import Floats, Times
-from ktrdr.market.loops import LONG, compiled
+from ktrdr.market.loops import compiled, pays
 
 SECONDS_PER_YEAR = 365.25 * 86400
 ROUNDING = 1e-12
@@ -151,7 +150,7 @@ class Falls(NamedTuple):
 def falls(equity: Floats, capital: float, scratch: Floats | None = None) -> Falls:
     """How far each close is below the highest before it. `scratch` is memory to work in, two rows as long as the curve."""
     fall, peak = np.empty((2, len(equity))) if scratch is None else scratch
-    if "numba" in sys.modules and len(equity) >= LONG:  # a third of the time, and the same values
+    if pays(len(equity)):  # a third of the time, and the same values
         deepest, longest = compiled(mark_falls, len(equity))(equity, capital, fall, peak)
     else:
         np.maximum(np.maximum.accumulate(equity, out=peak), capital, out=peak)

@@ -34,8 +34,8 @@ CHUNK = 20_000
 """Bars between two moments at which the caller is heard: a few milliseconds of work."""
 COMPILED_CHUNK = 10 * CHUNK
 """The same, where bars take a fiftieth of the time."""
-COMPILE_FROM = 200_000
-"""Bars from which loading numba (about half a second) costs less than running plain."""
+COMPILE_FROM = 2_000_000
+"""Bars from which loading numba, some two seconds, is repaid: plain, they take a third of one, and as lists a quarter of a GB."""
 COMPILE_ALL_FROM = 1_000_000
 """The same for the loop with stops, sizes and several symbols, whose first compiling takes many seconds."""
 Column = NDArray[Any]

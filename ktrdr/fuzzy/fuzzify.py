@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ktrdr.fuzzy.sets import Floats, FuzzySet, Membership
-from ktrdr.market.loops import LONG
+from ktrdr.market.loops import pays
 
 Slopes = tuple[float, float, float, float, float]
 """Of a shape of straight lines: up to which value it rises, where the rise begins and how wide it is, where the fall ends and how
@@ -27,7 +27,7 @@ def fuzzify(fuzzy_set: FuzzySet, values: Floats) -> Floats:
         return np.repeat(values[:, None], len(fuzzy_set.words), axis=1)
     words = list(fuzzy_set.memberships.values())
     lines = [slopes for word in words if (slopes := _slopes(word)) is not None]
-    if len(values) < LONG or len(lines) < len(words):
+    if not pays(len(values)) or len(lines) < len(words):
         return np.column_stack([word.degree(values) for word in words])
     degrees = np.empty((len(words), len(values)))
     _machine_code()(np.ascontiguousarray(values, np.float64), np.array(lines), degrees)

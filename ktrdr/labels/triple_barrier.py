@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ktrdr.labels.base import LABELS, Label, Targets
+from ktrdr.labels.base import BUY, HOLD, LABELS, SELL, Label, Targets
 from ktrdr.market.bars import Bars, Floats
-from ktrdr.market.loops import columns_of, compiled
+from ktrdr.market.loops import columns_of
 
 
 @LABELS.add
@@ -52,21 +52,31 @@ class TripleBarrier(Label):
 
     def label(self, bars: Bars) -> Targets:
         """Bars without a settled volatility, or with less than `max_holding_period` bars after them, have no label."""
-        count = len(bars)
-        values, last_read = np.full(count, np.nan), np.arange(count)
         volatility = self.volatility(bars)
-        barriers = (self.pt, self.sl, self.max_holding_period)
-        loop = compiled(label_barriers, count)
-        columns = (bars.high, bars.low, bars.close, volatility)
-        if loop is label_barriers:  # plain Python is several times faster on lists than on arrays
-            listed, read = values.tolist(), last_read.tolist()
-            loop(*(column.tolist() for column in columns), *barriers, listed, read)
-            values, last_read = np.array(listed, dtype=np.float64), np.array(read, dtype=np.int64)
-        else:
-            loop(*columns, *barriers, values, last_read)
+        values, last_read = self.outcomes(bars, volatility)
         skipped = ~self.events(bars, volatility)
         values[skipped], last_read[skipped] = np.nan, np.flatnonzero(skipped)
         return Targets(values, last_read, self.task)
+
+    def outcomes(self, bars: Bars, volatility: Floats) -> tuple[Floats, NDArray[np.int64]]:
+        """The class of each bar, and the last bar that was looked at to find it: all bars at once, one step further each time."""
+        values, last_read, most = np.full(len(bars), np.nan), np.arange(len(bars)), self.max_holding_period
+        entry = np.flatnonzero(volatility[: max(len(bars) - most, 0)] > 0)  # settled, and prices that move
+        price, vol = bars.close[entry], volatility[entry]
+        upper, lower, smallest = price * (1 + self.pt * vol), price * (1 - self.sl * vol), vol * math.sqrt(most) * 0.5
+        for step in range(1, most + 1):
+            now = entry + step
+            risen, fallen = bars.high[now] >= upper, bars.low[now] <= lower
+            touched = risen | fallen
+            if touched.any():
+                side = np.where(risen & fallen, np.sign(bars.close[now] - price), np.where(risen, 1.0, -1.0))[touched]
+                values[entry[touched]], last_read[entry[touched]] = HOLD - side, now[touched]
+                alive = ~touched
+                entry, price, upper, lower, smallest = entry[alive], price[alive], upper[alive], lower[alive], smallest[alive]
+        earned = bars.close[entry + most] / price - 1
+        values[entry] = np.where(np.abs(earned) < smallest, HOLD, np.where(earned > 0, BUY, SELL))
+        last_read[entry] = entry + most
+        return values, last_read
 
     def events(self, bars: Bars, volatility: Floats) -> NDArray[np.bool_]:
         """The bars that may be labelled: all, or those at which the cumulative sum of returns reaches its threshold."""
@@ -87,9 +97,7 @@ class TripleBarrier(Label):
             moves = (bars.high - bars.low) / bars.close
         else:
             moves = np.diff(bars.close, prepend=bars.close[:1]) / np.concatenate((bars.close[:1], bars.close[:-1]))
-        out = np.full(len(bars), np.nan)
-        mean_and_deviation = compiled(smooth, len(bars))
-        mean_and_deviation(moves, 2 / (self.vol_span + 1), self.vol_method == "close", out)
+        (out,) = columns_of(smooth, moves, 2 / (self.vol_span + 1), self.vol_method == "close", columns=1)
         out[: self.vol_span] = np.nan
         return out
 
@@ -112,31 +120,3 @@ def accumulate(returns: Sequence[float], reach: Sequence[float], reached: Mutabl
         if up >= reach[t] or -down >= reach[t]:
             reached[t] = 1.0
             up, down = 0.0, 0.0
-
-
-def label_barriers(  # noqa: PLR0917 - a compiled loop takes its parameters by position
-    high: Sequence[float], low: Sequence[float], close: Sequence[float], volatility: Sequence[float], pt: float, sl: float,
-    holding: int, values: MutableSequence[float], last_read: MutableSequence[int],
-) -> None:  # fmt: skip
-    """Write the class of each bar and the last bar that was looked at to find it."""
-    buy, hold, sell = 0.0, 1.0, 2.0
-    for entry in range(len(close) - holding):
-        vol, price = volatility[entry], close[entry]
-        if not vol > 0:  # not settled yet, or prices that do not move
-            continue
-        upper, lower = price * (1 + pt * vol), price * (1 - sl * vol)
-        smallest = vol * math.sqrt(holding) * 0.5
-        outcome, now = hold, entry
-        for now in range(entry + 1, entry + holding + 1):
-            risen, fallen = high[now] >= upper, low[now] <= lower
-            if risen and fallen:
-                outcome = buy if close[now] > price else sell if close[now] < price else hold
-            elif risen or fallen:
-                outcome = buy if risen else sell
-            if risen or fallen:
-                break
-        else:
-            earned = close[now] / price - 1
-            outcome = hold if abs(earned) < smallest else buy if earned > 0 else sell
-        values[entry] = outcome
-        last_read[entry] = now

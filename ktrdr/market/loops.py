@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -12,13 +13,20 @@ import numpy as np
 from ktrdr.market.bars import Floats
 
 LONG = 20_000
-"""Bars from which a loop over them is compiled."""
+"""Bars from which machine code pays where the compiler is loaded already."""
+LOADED_FROM = 1_000_000
+"""Bars from which it pays to load the compiler, which takes as long as a plain loop over ten times as many."""
 Loop = Callable[..., Any]
 
 
+def pays(bars: int) -> bool:
+    """Whether machine code pays for a series of so many bars, in this process."""
+    return bars >= (LONG if "numba" in sys.modules else LOADED_FROM)
+
+
 def compiled(loop: Loop, bars: int) -> Loop:
-    """The same loop as machine code where the series is long enough to repay the compiling."""
-    return _machine_code(loop) if bars >= LONG else loop
+    """The same loop as machine code where that pays."""
+    return _machine_code(loop) if pays(bars) else loop
 
 
 def columns_of(loop: Loop, *given: Floats | float, columns: int) -> tuple[Floats, ...]:

@@ -97,9 +97,15 @@ def sum_of(columns: Floats, chosen: NDArray[np.int64]) -> Floats:
     return total
 
 
+def powers_of(strengths: Floats, sharpness: float) -> Floats:
+    """How much each rule counts beside the strongest of its row, which has 1."""
+    powers: Floats = np.exp(sharpness * (strengths - strengths.max(axis=1, keepdims=True)))
+    return powers
+
+
 def shares_of(strengths: Floats, sharpness: float) -> Floats:
     """The weight of each rule from the logarithm of its strength: the higher the sharpness, the more the strongest counts."""
-    powers = np.exp(sharpness * (strengths - strengths.max(axis=1, keepdims=True)))
+    powers = powers_of(strengths, sharpness)
     total = np.zeros(len(powers))
     for r in range(powers.shape[1]):
         total += powers[:, r]

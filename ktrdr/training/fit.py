@@ -152,13 +152,13 @@ def repeatable() -> Iterator[None]:
     import torch
     from torch.utils import deterministic
 
-    threads, strict, filled = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), getattr(deterministic, FILLED)
+    threads, strict, filled = torch.get_num_threads(), torch.get_deterministic_debug_mode(), getattr(deterministic, FILLED)
     torch.set_num_threads(THREADS)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms(True), which imports a compiler, two seconds long
     setattr(deterministic, FILLED, False)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict)
+        torch.set_deterministic_debug_mode(strict)
         setattr(deterministic, FILLED, filled)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ktrdr.models.tsk import Floats, RuleBase, Singles, mixed, shares_of, sum_of
+from ktrdr.models.tsk import Floats, RuleBase, Singles, mixed, powers_of, shares_of, sum_of
 from ktrdr.strategy.decisions import Classes
 from ktrdr.training.rules import MOST_ROWS, SHARPNESS, Conditions, RuleLearner, asked_for, learned_terms
 from ktrdr.training.windows import Slice
@@ -61,8 +61,11 @@ class _Draft:
 
     def shares(self, rows: _Rows) -> Floats:
         """The weight of each rule in each row."""
+        return shares_of(self._strengths(rows), self.sharpness)
+
+    def _strengths(self, rows: _Rows) -> Floats:
         columns = [sum_of(rows.log_terms, np.array(c)) + w for c, w in zip(self.asks, self.weight[:-1], strict=True)]
-        return shares_of(np.column_stack([*columns, np.full(len(rows.log_terms), self.weight[-1])]), self.sharpness)
+        return np.column_stack([*columns, np.full(len(rows.log_terms), self.weight[-1])])
 
     def loss(self, rows: _Rows) -> float:
         """Cross-entropy, or squared error as a share of the variance."""
@@ -71,6 +74,27 @@ class _Draft:
             return float(((answers[:, 0] - rows.targets.astype(np.float64)) ** 2).mean() / rows.spread)
         given = answers[np.arange(len(answers)), rows.targets.astype(np.int64)]
         return float(-np.log(np.maximum(given, LEAST_PROBABILITY)).mean())
+
+    def losses_without(self, rows: _Rows) -> Floats:
+        """For each rule, the loss without it: what all say together, less what it says."""
+        powers = powers_of(self._strengths(rows), self.sharpness)
+        forecast = self.answers.shape[1] == 1
+        said = self.answers[:, 0] if forecast else self.answers[:, rows.targets.astype(np.int64)].T
+        weights, told = _others(powers), _others(powers * said)
+        # Where a rule is alone in a row, the others are too weak beside it to be told from nothing.
+        given = np.divide(told, weights, out=np.full_like(told, np.nan), where=weights > 0)
+        losses: Floats
+        if forecast:
+            losses = ((given - rows.targets[:, None].astype(np.float64)) ** 2).mean(axis=0) / rows.spread
+        else:
+            losses = -np.log(np.maximum(given, LEAST_PROBABILITY)).mean(axis=0)
+        for r in np.flatnonzero(np.isnan(losses)).tolist():
+            losses[r] = self.without(r).loss(rows)
+        return losses
+
+    def without(self, rule: int) -> _Draft:
+        """All rules but one."""
+        return self.kept([r for r in range(len(self.asks)) if r != rule])
 
     def kept(self, which: list[int]) -> _Draft:
         """These rules alone, in this order, and the ELSE rule."""
@@ -146,6 +170,12 @@ class _Measure:
         """The larger rise of the two losses; 1 is as much as may be given away."""
         return max((draft.loss(rows) - self.best[name]) / self.allowed[name] for name, rows in self.slices.items())
 
+    def missed_each(self, draft: _Draft) -> Floats:
+        """The same for each rule that could be left out."""
+        rises = [(draft.losses_without(rows) - self.best[name]) / self.allowed[name] for name, rows in self.slices.items()]
+        worse: Floats = np.max(rises, axis=0)
+        return worse
+
     def settle(self, draft: _Draft, *, forced: bool) -> None:
         """Go on from these rules; what there were too many rules for is not missed any more."""
         for name, rows in self.slices.items():
@@ -157,13 +187,11 @@ def _pruned(draft: _Draft, slices: dict[str, _Rows], most: int, check: Callable[
     measure = _Measure(draft, slices)
     while len(draft.asks) > 1:
         check()
-        each = range(len(draft.asks))
-        fewer = [draft.kept([other for other in each if other != r]) for r in each]
-        missed = [measure.missed(one) for one in fewer]
+        missed = measure.missed_each(draft)
         best, forced = int(np.argmin(missed)), len(draft.asks) > most
         if not forced and missed[best] > 1:
             break
-        draft = _refitted(fewer[best], slices["train"], FEW)
+        draft = _refitted(draft.without(best), slices["train"], FEW)
         measure.settle(draft, forced=forced)
     return draft
 
@@ -214,6 +242,15 @@ def _refitted(draft: _Draft, rows: _Rows, rounds: int) -> _Draft:
         counts = np.einsum("nr,nc->rc", told, member) + PRIOR * usual
         answers = counts / counts.sum(axis=1, keepdims=True)
     return replace(draft, answers=answers)
+
+
+def _others(columns: Floats) -> Floats:
+    """For each column but the last, the sum of all others in each row; nothing is subtracted, so that nothing small is lost."""
+    zero = np.zeros((len(columns), 1))
+    before = np.cumsum(np.hstack([zero, columns[:, :-2]]), axis=1)
+    after = np.cumsum(columns[:, :0:-1], axis=1)[:, ::-1]
+    others: Floats = before + after
+    return others
 
 
 def _ignorance(rows: _Rows) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba  # noqa: F401 - where the compiler is loaded, machine code pays from LONG bars on
 import numpy as np
 import pytest
 

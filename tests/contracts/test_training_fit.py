@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -352,3 +354,15 @@ def test_settings_of_the_process_are_left_as_they_were() -> None:
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_rng_state().tolist()
     learned(strategy_of(epochs=1))
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_rng_state().tolist()) == before
+
+
+def test_learning_loads_no_compiler() -> None:
+    """numba and torch's own compiler take seconds to load, which every training would wait for."""
+    train = (
+        "import sys\nfrom tests.desk import OwnDesk\nfrom tests.contracts.test_designer_offline import brief_for, swings\n"
+        "from ktrdr.agents.offline import OfflineDesigner\nbars = swings(1, 40_000)\n"
+        "OfflineDesigner().design(brief_for(bars, 2), bars, OwnDesk(tried=[]))\n"
+        "print(*(name for name in ('numba', 'torch._dynamo', 'torch._inductor', 'torch') if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", train], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["torch"]

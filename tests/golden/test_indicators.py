@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numba  # noqa: F401 - where the compiler is loaded, machine code pays from LONG bars on
 import numpy as np
 import pytest
 import talib

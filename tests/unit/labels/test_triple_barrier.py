@@ -8,18 +8,21 @@ import numpy as np
 import pytest
 
 from ktrdr.labels.base import BUY, HOLD, SELL
-from ktrdr.labels.triple_barrier import TripleBarrier, label_barriers
+from ktrdr.labels.triple_barrier import TripleBarrier
 from ktrdr.market.bars import Bars
+from ktrdr.market.timeframe import Timeframe
 
 
 def outcome(
     high: list[float], low: list[float], close: list[float], pt: float = 2.0, sl: float = 1.0, vol: float = 0.01
 ) -> tuple[float, int]:
     """The label of the first bar and the last bar it read; the entry is at 100, so barriers are at 102 and 99."""
-    count = len(close)
-    values, last_read = [np.nan] * count, list(range(count))
-    label_barriers(high, low, close, [vol] * count, pt, sl, count - 1, values, last_read)
-    return values[0], last_read[0]
+    label = TripleBarrier(pt=pt, sl=sl, max_holding_period=len(close) - 1)
+    time = np.datetime64("2020-01-01", "us") + np.arange(len(close)) * np.timedelta64(1, "h")
+    prices = {name: np.array(column, np.float64) for name, column in zip(("high", "low", "close"), (high, low, close), strict=True)}
+    bars = Bars.checked("X", Timeframe("1h"), time, open=prices["close"], **prices, volume=np.ones(len(close)))
+    values, last_read = label.outcomes(bars, np.full(len(close), vol))
+    return float(values[0]), int(last_read[0])
 
 
 def test_a_high_that_touches_the_upper_barrier_first_is_a_buy() -> None:
