@@ -18,13 +18,15 @@ from ktrdr.market.bars import Bars
 Floats = NDArray[np.float64]
 VOLATILITY, SPAN = 0.10, 100
 """Of the volatility-targeted hold, where the strategy names none: per year, measured over so many bars."""
-DRAWS, SEED = 200, 7
+DRAWS, FEWEST, SEED = 1_000, 200, 7
 MOST_CELLS = 1_000_000
 """Draws times trades; beyond it there are fewer draws."""
+NEAR = 1e-9
+"""What a draw earns less than the strategy is rounding up to this share of the capital."""
 
 
 class RandomEntry(BaseModel):
-    """The same holding times, sides and sizes, entered at random moments instead."""
+    """The same holding times, pauses, sides and sizes in a random order."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -37,6 +39,8 @@ class RandomEntry(BaseModel):
     """5 % of the draws earn more."""
     beaten: float
     """Share of the draws that earn less than the strategy."""
+    p_value: float
+    """Probability of earning as much by chance: (1 + draws that do) / (1 + draws), Phipson and Smyth 2010."""
 
 
 def with_benchmarks(result: Backtest) -> Backtest:
@@ -79,53 +83,61 @@ def held_at_volatility(bars: Bars, costs: Costs, capital: float, result: Backtes
     return equity, float(paid + leaving)
 
 
-def random_entry(result: Backtest) -> tuple[RandomEntry | None, Metrics | None]:
+def random_entry(result: Backtest, draws: int = DRAWS, seed: int = SEED) -> tuple[RandomEntry | None, Metrics | None]:
     """Where the strategy stands among draws that hold as long, as large and on the same sides, and the middle one of them.
 
-    Each draw puts the trades of a symbol into a random order, with random pauses between them, filled at opens with the
-    same costs; a trade takes the share of the equity that it took in the backtest. Trades of several symbols multiply.
+    Each draw puts the trades of a symbol, and the pauses between them, into a random order, filled at opens with the same
+    costs; a trade takes the share of the equity that it took in the backtest. Trades of several symbols multiply. What the
+    trades earn in their own order is reckoned in the same way, so that nothing but their timing makes a difference.
     """
     trades, tape = result.trades, result.tape
     if not len(trades) or len(tape) < 4 or result.ruined_at is not None:
         return None, None
-    draws = max(10, min(DRAWS, MOST_CELLS // len(trades)))
-    random = np.random.default_rng(SEED)
+    draws = min(draws, max(FEWEST, MOST_CELLS // len(trades)))
+    random = np.random.default_rng(seed)
     settled = result.capital + np.concatenate(([0.0], np.cumsum(trades.net_pnl[np.argsort(trades.exit_bar, kind="stable")])))
     before = np.searchsorted(np.sort(trades.exit_bar), trades.entry_bar, side="right")
     share = trades.quantity * trades.entry_price / np.maximum(settled[before], 1e-9)
-    factors, placed = [], []
+    factors, placed, own = [], [], 1.0
     for s, costs in enumerate(result.costs_of.values()):
         mine = np.flatnonzero(trades.symbol == s)
         if len(mine):
-            order, entry, leave = _placed(random, draws, np.maximum(trades.bars_held[mine], 1), len(tape))
-            side, weight = trades.side[mine][order].astype(float), share[mine][order]
-            factors.append(_factors(tape.column(tape.open, s), (entry, leave), side, weight, costs))
+            opens, entered, held = tape.column(tape.open, s), trades.entry_bar[mine], np.maximum(trades.bars_held[mine], 1)
+            order, entry, leave = _placed(random, draws, entered, held, len(tape))
+            side, weight = trades.side[mine].astype(float), share[mine]
+            own *= np.prod(np.maximum(_factors(opens, _within(entered, held, len(tape)), side, weight, costs), 0.0))
+            side, weight = side[order], weight[order]
+            factors.append(_factors(opens, (entry, leave), side, weight, costs))
             placed.append((s, entry, leave, side, weight))
     growth = np.prod([np.prod(np.maximum(part, 0.0), axis=1) for part in factors], axis=0)
-    earned = growth - 1
+    earned, near = growth - 1, own - 1 - NEAR
     middle = int(np.argsort(earned, kind="stable")[draws // 2])
     low, median, high = (float(x) for x in np.quantile(earned, [0.05, 0.5, 0.95]))
     luck = RandomEntry(
-        draws=draws, seed=SEED, median_return_pct=median, low_return_pct=low, high_return_pct=high,
-        beaten=float(np.mean(earned < result.metrics.total_return_pct)),
+        draws=draws, seed=seed, median_return_pct=median, low_return_pct=low, high_return_pct=high,
+        beaten=float(np.mean(earned < near)), p_value=(1 + int(np.count_nonzero(earned >= near))) / (1 + draws),
     )  # fmt: skip
     typical = _path(result, [(s, *(part[middle] for part in rest)) for s, *rest in placed], [part[middle] for part in factors])
     return luck, typical
 
 
 def _placed(
-    random: np.random.Generator, draws: int, held: NDArray[np.int64], count: int
+    random: np.random.Generator, draws: int, entered: NDArray[np.int64], held: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """For each draw an order of the trades, and the bars at whose opens they begin and end."""
-    room = count - 2
-    if held.sum() > room:
-        held = np.maximum(held * room // held.sum(), 1)[: max(room, 1)]
-    order = np.argsort(random.random((draws, len(held))), axis=1)
-    free = max(room - int(held.sum()), 0)
-    pauses = np.sort(random.integers(0, free + 1, (draws, len(held))), axis=1)
+    """For each draw an order of the trades, and the bars at whose opens they begin and end.
+
+    The pauses are those before, between and after the trades; what is held to the last close ends at its open instead.
+    """
+    pauses = np.maximum(np.append(entered, count - 1) - np.append(1, entered + held), 0)
+    order, rests = (random.random((draws, size)).argsort(axis=1) for size in (len(held), len(pauses)))
     lengths = held[order]
-    entry = 1 + pauses + np.cumsum(lengths, axis=1) - lengths
-    return order, entry, np.minimum(entry + lengths, count - 1)
+    entry = 1 + np.cumsum(pauses[rests][:, :-1], axis=1) + np.cumsum(lengths, axis=1) - lengths
+    return order, *_within(entry, lengths, count)
+
+
+def _within(entry: NDArray[np.int64], lengths: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """From which open to which, before the bars end."""
+    return np.minimum(entry, count - 2), np.minimum(entry + lengths, count - 1)
 
 
 def _factors(opens: Floats, bars: tuple[NDArray[np.int64], NDArray[np.int64]], side: Floats, weight: Floats, costs: Costs) -> Floats:

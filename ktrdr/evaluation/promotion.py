@@ -9,19 +9,20 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from ktrdr.backtest.metrics import elapsed_years
+from ktrdr.backtest.benchmarks import with_benchmarks
+from ktrdr.backtest.metrics import elapsed_years, returns_of
 from ktrdr.backtest.result import Backtest
 from ktrdr.backtest.simulate import Targets
 from ktrdr.errors import Invalid
 from ktrdr.evaluation.leaks import LeakProof
 from ktrdr.evaluation.resampling import per_day, superior_predictive_ability
-from ktrdr.evaluation.rivals import Floats, chance_of_timing, rivals
 from ktrdr.evaluation.sharpe import Sample, dsr, expected_max_sharpe, min_btl, sample_of
 from ktrdr.evaluation.stress import Margins, margins
 from ktrdr.evaluation.trials import TrialCount
-from ktrdr.market.bars import Bars
+from ktrdr.market.bars import Bars, Floats
 
 SEED = 7
 LEAST_PROBABILITY = 0.95
@@ -103,21 +104,23 @@ def measured(
 
     `others` are further benchmarks: their returns from close to close on the same bars.
     """
+    result = result if "volatility_hold" in result.benchmark_equity else with_benchmarks(result)
     returns, per_year = result.returns, (len(bars) - 1) / elapsed_years(bars.time)
     undefined: dict[str, str] = {}
     sample = sample_of(returns)
     if sample is None or sample.variance_factor <= 0:
         sample, undefined["sample"] = None, result.metrics.undefined.get("sharpe_ratio", "its returns have no Sharpe ratio")
     p_values: dict[str, float | None] = {}
-    for name, benchmark in {**rivals(bars, result.costs, result.capital, per_year), **(others or {})}.items():
+    curves = {name: returns_of(equity) for name, equity in result.benchmark_equity.items()}
+    for name, benchmark in {"cash": np.zeros(len(returns)), **curves, **(others or {})}.items():
         own, other = (per_day(series, bars.time[1:]) for series in (returns, benchmark))
         try:
             p_values[name] = superior_predictive_ability(own[:, None], other, seed).p_value
         except Invalid as error:
             p_values[name], undefined[name] = None, error.message
-    p_values["random_entries"] = chance_of_timing(bars, targets, seed)
-    if p_values["random_entries"] is None:
-        undefined["random_entries"] = "no position was ever held"
+    p_values["random_entry"] = result.random_entry.p_value if result.random_entry else None
+    if result.random_entry is None:
+        undefined["random_entry"] = "no position was ever held" if result.ruined_at is None else "no equity was left"
     return Measured(
         years=elapsed_years(bars.time), bars_per_year=per_year, sample=sample, p_values=p_values, undefined=undefined,
         margins=margins(bars, targets, result.costs, result.capital, execution=result.execution, history=history),
@@ -247,5 +250,10 @@ def _times(count: int) -> str:
     return "1 trial" if count == 1 else f"{count:,} trials"
 
 
+WORDS = {
+    "buy_and_hold": "buying and holding", "volatility_hold": "holding less in rough times", "random_entry": "random entries",
+}  # fmt: skip
+
+
 def _words(name: str) -> str:
-    return {"buy_and_hold": "buying and holding", "volatility_targeted": "holding less in rough times"}.get(name, name.replace("_", " "))
+    return WORDS.get(name, name.replace("_", " "))

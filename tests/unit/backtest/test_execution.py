@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ktrdr.backtest.benchmarks import with_benchmarks
+from ktrdr.backtest.benchmarks import FEWEST, held_at_volatility, random_entry, with_benchmarks
 from ktrdr.backtest.breakdown import break_down
 from ktrdr.backtest.costs import Costs
 from ktrdr.backtest.result import Backtest
@@ -183,7 +183,38 @@ def test_knowing_the_future_beats_every_random_entry() -> None:
     bars = a_backtest().tape.bars[0]
     oracle = with_benchmarks(run_backtest(bars, np.concatenate((ahead[1:], [0])).astype(np.int8), Costs(), 1000.0))
     assert oracle.random_entry
-    assert oracle.random_entry.beaten == 1.0
+    assert (oracle.random_entry.beaten, oracle.random_entry.p_value) == (1.0, 1 / (1 + oracle.random_entry.draws))
+
+
+def test_random_entries_are_right_as_often_as_they_say() -> None:
+    """Of positions that know nothing, p-values are spread evenly."""
+    bars = a_backtest().tape.bars[0].rows(slice(0, 400))
+    found = []
+    for seed in range(60):
+        wanted = np.repeat(np.random.default_rng(seed).integers(-1, 2, 40), 10).astype(np.int8)
+        luck, _ = random_entry(run_backtest(bars, wanted, Costs(), 1000.0), draws=FEWEST)
+        assert luck
+        found.append(luck.p_value)
+    values = np.array(found)
+    assert np.mean(values < 0.1) < 0.25
+    assert 0.35 < values.mean() < 0.65
+
+
+def test_a_strategy_in_its_own_order_earns_as_much_as_itself() -> None:
+    """One trade without pauses has one order only."""
+    bars = a_backtest().tape.bars[0]
+    luck, typical = random_entry(run_backtest(bars, np.ones(len(bars), np.int8), Costs(commission=0.001), 1000.0))
+    assert luck
+    assert typical
+    assert luck.low_return_pct == luck.high_return_pct
+    assert luck.high_return_pct == pytest.approx(typical.total_return_pct)
+
+
+def test_holding_at_a_volatility_looks_back_only() -> None:
+    bars, result = a_backtest().tape.bars[0], a_backtest()
+    whole, early = (held_at_volatility(bars.rows(slice(0, count)), Costs(), 1000.0, result)[0] for count in (2000, 1500))
+    assert np.array_equal(whole[:1499], early[:1499])
+    assert not np.array_equal(whole, held_at_volatility(bars, Costs(commission=0.001), 1000.0, result)[0])
 
 
 def test_its_parts_make_the_whole() -> None:

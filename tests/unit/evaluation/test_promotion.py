@@ -12,7 +12,6 @@ from ktrdr.backtest.costs import Costs
 from ktrdr.backtest.run import run_backtest
 from ktrdr.evaluation.leaks import Check, LeakProof
 from ktrdr.evaluation.promotion import Measured, Requirement, gates_passed, measured, promotion, untested
-from ktrdr.evaluation.rivals import chance_of_timing, rivals, volatility_targeted
 from ktrdr.evaluation.sharpe import Sample, dsr, expected_max_sharpe, min_btl
 from ktrdr.evaluation.stress import Margins
 from ktrdr.evaluation.trials import TrialCount
@@ -22,7 +21,7 @@ COSTS = Costs(commission=0.0005)
 CLEAN = LeakProof.of([Check(name="features", passed=True, reason="the same", figures={})], 7)
 GOOD = Measured(
     years=8.0, bars_per_year=252.0, sample=Sample(sharpe=2 / 252**0.5, periods=2015), undefined={}, leak_proof="nothing knows the future",
-    p_values={"cash": 0.001, "buy_and_hold": 0.04, "random_entries": 0.01}, leak_free=True, in_sample=False,
+    p_values={"cash": 0.001, "buy_and_hold": 0.04, "random_entry": 0.01}, leak_free=True, in_sample=False,
     margins=Margins(break_even=0.002, assumed=0.0005, margin=4.0, kept_with_delay=0.8, undefined={}),
 )  # fmt: skip
 TWENTY = TrialCount(symbol="EURUSD", n=20, effective_n=11.0, kinds={"search": 20})
@@ -119,7 +118,7 @@ def test_everything_is_measured_on_the_bars_tested(bars_of: Callable[..., Bars])
     wanted = foresight(bars)
     found = measured(run_backtest(bars, wanted, COSTS, 1000.0), bars, wanted, CLEAN, in_sample=False)
     assert found.sample is not None
-    assert set(found.p_values) == {"cash", "buy_and_hold", "volatility_targeted", "random_entries"}
+    assert set(found.p_values) == {"cash", "buy_and_hold", "volatility_hold", "random_entry"}
     assert all(value is not None and value < 0.05 for value in found.p_values.values())
     assert found.bars_per_year == pytest.approx(8766)
     assert found == measured(run_backtest(bars, wanted, COSTS, 1000.0), bars, wanted, CLEAN, in_sample=False)
@@ -133,14 +132,14 @@ def test_everything_is_measured_on_the_bars_tested(bars_of: Callable[..., Bars])
 def test_what_never_trades_proves_nothing(bars_of: Callable[..., Bars]) -> None:
     bars, idle = bars_of(2400), np.zeros(2400, np.int8)
     found = measured(run_backtest(bars, idle, COSTS, 1000.0), bars, idle, CLEAN, in_sample=False)
-    assert (found.sample, found.p_values["random_entries"], found.margins.margin) == (None, None, None)
+    assert (found.sample, found.p_values["random_entry"], found.margins.margin) == (None, None, None)
     assert failed(found) >= {"deflated_sharpe", "superiority", "cost_margin", "delay"}
 
 
 def test_holding_is_not_ahead_of_itself(bars_of: Callable[..., Bars]) -> None:
     bars, held = bars_of(2400, seed=4), np.ones(2400, np.int8)
     found = measured(run_backtest(bars, held, COSTS, 1000.0), bars, held, CLEAN, in_sample=False)
-    assert (found.p_values["buy_and_hold"], found.p_values["random_entries"]) == (1.0, 1.0)
+    assert (found.p_values["buy_and_hold"], found.p_values["random_entry"]) == (1.0, 1.0)
 
 
 def test_few_days_are_said_to_be_few(bars_of: Callable[..., Bars]) -> None:
@@ -149,31 +148,3 @@ def test_few_days_are_said_to_be_few(bars_of: Callable[..., Bars]) -> None:
     assert found.p_values["cash"] is None
     assert "at least 20 periods" in found.undefined["cash"]
     assert "superiority" in failed(found)
-
-
-# --- rivals
-
-
-def test_random_entries_are_right_as_often_as_they_say(bars_of: Callable[..., Bars]) -> None:
-    """Positions that know nothing: p-values are spread evenly."""
-    found = []
-    for seed in range(60):
-        bars, random = bars_of(400, seed=seed), np.random.default_rng(seed + 1000)
-        wanted = np.repeat(random.integers(-1, 2, 40), 10).astype(np.int8)
-        found.append(chance_of_timing(bars, wanted, 1, draws=99))
-    values = np.array(found)
-    assert np.mean(values < 0.1) < 0.25
-    assert 0.35 < values.mean() < 0.65
-    knowing = bars_of(400)
-    assert chance_of_timing(knowing, foresight(knowing, 10), 1, draws=99) == 0.01
-    assert chance_of_timing(knowing, -foresight(knowing, 10), 1, draws=99) == 1.0
-
-
-def test_the_volatility_target_looks_back_only(bars_of: Callable[..., Bars]) -> None:
-    bars = bars_of(3000)
-    whole, early = (volatility_targeted(bars.rows(slice(0, count)), 8766) for count in (3000, 2000))
-    assert np.array_equal(whole[:1999], early)
-    moves = np.diff(bars.close) / bars.close[:-1]
-    held = np.divide(whole, moves, out=np.ones_like(moves), where=moves != 0)
-    assert 0 < held.min() < held.max() <= 1 + 1e-9
-    assert set(rivals(bars, COSTS, 1000.0, 8766)) == {"cash", "buy_and_hold", "volatility_targeted"}

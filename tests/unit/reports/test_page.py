@@ -82,7 +82,10 @@ def researched(**changes: Any) -> Material:
         },
         "breakdown": {"by_side": [{"name": "long", "bars": 9, "total_return_pct": 0.1, "trades": 3, "net_pnl": 12.0, "win_rate": None}]},
         "intervals": {"sharpe_ratio": {"low": -0.5, "high": 1.2}, "confidence": 0.95, "draws": 1000, "unit": "days", "seed": 7},
-        "random_entry": {"draws": 200, "seed": 7, "median_return_pct": 0.0, "low_return_pct": -0.1, "high_return_pct": 0.1, "beaten": 0.7},
+        "random_entry": {
+            "draws": 200, "seed": 7, "median_return_pct": 0.0, "low_return_pct": -0.1, "high_return_pct": 0.1, "beaten": 0.7,
+            "p_value": 0.3,
+        },
         "leak_proof": {"checks": [{"name": "features", "passed": True, "reason": "the same at all 7 cuts"}]},
     }  # fmt: skip
     result = {
