@@ -221,7 +221,7 @@ def main() -> int:
     parser.add_argument("--planted", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
-    compiled()
+    compiled(alone=True)  # loads the compiler, which then runs every simulation
     luck, _, most = run("null", null_world, asked.null, asked.seed, planted=False)
     edge, _, _ = run("planted", planted_world, asked.planted, asked.seed, planted=True)
     holds = luck <= 0.05 * asked.null and most <= 0.075 and edge >= 0.8 * asked.planted
