@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -214,13 +214,13 @@ def run(name: str, world: World, count: int, seed: int, *, planted: bool) -> tup
     return promoted, low, high
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Both worlds; 1 where a claim does not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--null", type=int, default=400)
     parser.add_argument("--planted", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
+    asked = parser.parse_args(words)
     compiled(alone=True)  # loads the compiler, which then runs every simulation
     luck, _, most = run("null", null_world, asked.null, asked.seed, planted=False)
     edge, _, _ = run("planted", planted_world, asked.planted, asked.seed, planted=True)

@@ -13,6 +13,7 @@ from bench.null_campaigns import (
     WARM_UP,
     campaign,
     candidates,
+    main,
     null_world,
     planted_world,
     share,
@@ -64,3 +65,11 @@ def test_the_interval_of_a_share_is_exact() -> None:
     assert share(0, 60) == pytest.approx((0, 0.0596), abs=1e-4)
     assert share(3, 60) == pytest.approx((0.0104, 0.1392), abs=1e-4)
     assert share(60, 60) == pytest.approx((0.9404, 1), abs=1e-4)
+
+
+def test_the_whole_of_it_runs_and_says_what_does_not_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--null", "1", "--planted", "1"]) == 1, "one campaign is too few to bound anything"
+    said = capsys.readouterr().out
+    assert "null: 0 of 1 campaigns promoted" in said
+    assert "planted: " in said
+    assert said.endswith("DOES NOT HOLD\n")
