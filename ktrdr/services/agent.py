@@ -16,6 +16,7 @@ from ktrdr.llm.models import KEY, choose_model
 from ktrdr.operations.model import Operation
 from ktrdr.operations.readings import OperationQuery
 from ktrdr.operations.spending import Spending
+from ktrdr.operations.store import Limit
 from ktrdr.services.operations import OperationsService
 
 JSON = dict[str, Any]
@@ -81,9 +82,9 @@ class AgentService:
         designer = asked.designer or default_designer(asked)
         if designer == CLAUDE:
             await self._affordable(asked.model)
-        limit = self._workspace.settings.research_limit
+        limit = Limit((RESEARCH,), self._workspace.settings.research_limit)
         parameters = asked.parameters() | {"designer": designer}
-        return await self._operations.start(RESEARCH, parameters, idempotency_key=idempotency_key, limit_active=limit)
+        return await self._operations.start(RESEARCH, parameters, idempotency_key=idempotency_key, limit=limit)
 
     async def budget(self) -> Budget:
         """What language models may cost today, and have cost."""
