@@ -255,6 +255,12 @@ class Bars:
 
 def nested(operation: Operation) -> list[tuple[str, float]]:
     """Words and percentage of each level: the operation, its phase, and the batch or chunk that the phase is at."""
+    whole = (f"Status: {operation.status.value} - {operation.progress.current_step}", operation.progress.percentage)
+    if children := operation.progress.context.get("children"):
+        return [
+            whole,
+            *((f"  └─ {one['operation_id'][-8:]} {one['current_step'] or one['status']}", one["percentage"]) for one in children),
+        ]
     child = operation.progress.context.get("child")
     if not child:
         return [(status_line(operation), operation.progress.percentage)]

@@ -14,6 +14,8 @@ Needs = Literal["cpu", "gpu"]
 """Where an operation runs best; one that would have a GPU is content with a CPU where none is free."""
 GPU = "gpu"
 """The places of an engine that have one."""
+MOST_CHILDREN = 64
+"""Of a campaign."""
 
 
 class Status(StrEnum):

@@ -37,6 +37,15 @@ def new_id(operation_type: str, now: datetime) -> str:
     return f"op_{operation_type}_{now:%Y%m%d_%H%M%S}_{secrets.token_hex(4)}"
 
 
+def type_of(operation_id: str | None) -> str | None:
+    """The type of the operation that has such an id.
+
+    >>> type_of("op_agent_research_20261121_093000_1a2b3c4d")
+    'agent_research'
+    """
+    return operation_id.removeprefix("op_").rsplit("_", 3)[0] if operation_id else None
+
+
 def row_of(new: NewOperation, parent: Row[Any] | None, step: str | None, now: datetime) -> JSON:
     """The values of a row that has just been queued."""
     operation_id = new_id(new.operation_type, now)

@@ -38,6 +38,8 @@ class OperationQuery:
     resumable: bool = False
     limit: int = 50
     offset: int = 0
+    outermost: bool = False
+    """Without those that others have started."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ class Readings:
             wanted.append(o.operation_type == query.operation_type)
         if query.active_only:
             wanted.append(o.state.in_(ALIVE))
+        if query.outermost:
+            wanted.append(o.parent_operation_id.is_(None))
         if query.resumable:
             wanted.append(resumable())
         async with transaction(self._engine) as connection:
