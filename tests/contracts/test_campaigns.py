@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -225,14 +224,15 @@ async def test_a_failing_child_does_not_end_the_others(tmp_path: Path) -> None:
 
 
 BACKEND = """
-import asyncio, sys
+import asyncio, os, pathlib, sys
 from ktrdr.settings import Settings
 from ktrdr.wiring import open_backend
 from tests.contracts.test_engine_faults import ScriptLauncher
 
 async def main():
     async with open_backend(Settings(light_slots=8), ScriptLauncher(sys.argv[1])) as opened:
-        print((await opened.operations.start("dummy", {})).operation_id, flush=True)
+        pathlib.Path(sys.argv[2] + ".new").write_text((await opened.operations.start("dummy", {})).operation_id)
+        os.rename(sys.argv[2] + ".new", sys.argv[2])
         await asyncio.sleep(600)
 
 asyncio.run(main())
@@ -241,13 +241,14 @@ asyncio.run(main())
 
 async def test_a_backend_killed_in_the_middle_loses_nothing(tmp_path: Path, database_url: str) -> None:
     hold(tmp_path, 2, 3)
-    text = script(tmp_path, 6, 3)
+    text, named = script(tmp_path, 6, 3), tmp_path / "campaign"
     there = {**os.environ, "KTRDR_DATABASE_URL": database_url, "PYTHONPATH": os.pathsep.join(sys.path)}
-    first = await asyncio.create_subprocess_exec(sys.executable, "-c", BACKEND, text, env=there, stdout=subprocess.PIPE)
+    first = await asyncio.create_subprocess_exec(sys.executable, "-c", BACKEND, text, str(named), env=there)
     try:
         async with asyncio.timeout(30):
-            assert first.stdout is not None
-            campaign = (await first.stdout.readline()).decode().strip()
+            while not named.exists():
+                await asyncio.sleep(0.01)
+        campaign = named.read_text(encoding="utf-8")
         store = await Store.open(database_url)
         async with asyncio.timeout(30):
             while sum(child.status is Status.COMPLETED for child in await store.children(campaign)) < 4:
@@ -276,7 +277,7 @@ nn_inputs:
   - {{fuzzy_set: change, timeframes: all}}
 model: {{type: mlp, architecture: {{hidden_layers: [4]}}}}
 decisions: {{output_format: classification}}
-training: {{epochs: {epochs}, learning_rate: 0.01, seed: 7, labels: {{source: triple_barrier, max_holding_period: 10}}}}
+training: {{epochs: {epochs}, learning_rate: 0.01, seed: 7, labels: {{source: zigzag, zigzag_threshold: 0.004}}}}
 """
 
 
@@ -293,7 +294,7 @@ async def test_trainings_of_a_campaign_are_those_that_each_would_be_alone() -> N
     """Two at once, one killed in the middle of its work, the whole cancelled and resumed: the same bytes as alone."""
     async with backend(torch_slots=2) as opened:
         operations = opened.operations
-        campaign = await operations.start("training_campaign", asked(epochs=400, seeds=3, parallel=2))
+        campaign = await operations.start("training_campaign", asked(epochs=150, seeds=3, parallel=2))
         assert campaign.metadata["parameters"]["seeds"] == 3
         second = (await at_work(operations, campaign, 2))[1]
         os.kill(runner_of(operations, second.operation_id), signal.SIGKILL)
