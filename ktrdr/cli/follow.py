@@ -94,7 +94,7 @@ async def followed(client: AsyncCLIClient, output: Output, adapter: OperationAda
     finally:
         screen.close()
     operation = Operation.model_validate(final)
-    output.lines(ending(operation, adapter.noun))
+    output.lines(ending(operation, results.NOUNS.get(operation.operation_type, adapter.noun)))
     if not output.json:
         await adapter.display_results(final, output, client)
         await equity.show(operation, output, client)
