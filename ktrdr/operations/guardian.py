@@ -158,15 +158,21 @@ class Guardian:
 
     async def _show(self) -> None:
         """Let followers see the operation, and those of its parent too."""
-        if self.operation.parent_operation_id is not None:
-            await self._show_children_of(self.operation.parent_operation_id)
-        await self._show_children_of(self.operation.operation_id)
+        above = await self._show_children_of(self.operation.operation_id) or self.operation
         self._doors.hub.publish(self.operation)
+        while above.parent_operation_id is not None:
+            shown = await self._show_children_of(above.parent_operation_id)
+            if shown is None:
+                return
+            above = shown
 
-    async def _show_children_of(self, operation_id: str) -> None:
+    async def _show_children_of(self, operation_id: str) -> Operation | None:
+        """Let followers of an operation see the children that it waits for; None where it waits for none."""
         parent = await self._patiently(lambda: self._doors.store.parent(operation_id))
-        if parent is not None:
-            self._doors.hub.park(parent)
+        if parent is None:
+            return None
+        self._doors.hub.park(parent)
+        return parent.record
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while self._last_word is None:
@@ -287,7 +293,8 @@ class Guardian:
                 failed=sum(child.failed for child in known.values()),
             )  # fmt: skip
             if await store.park(*self.key, waiting, new, asked["metadata_key"]):
-                await self._show_children_of(self.operation.operation_id)
+                if await self._show_children_of(self.operation.operation_id) is None:  # it was to be cancelled
+                    self._doors.hub.publish(await store.get(self.operation.operation_id))
                 return {"parked": True}
 
     async def _ready(self, wanted: Sequence[JSON], earlier: Mapping[str, Operation], *, needed: bool) -> dict[str, NewOperation]:

@@ -126,10 +126,16 @@ class Store(Readings):
     ) -> bool:
         """Start these children, by step, and park their parent until it has something to do; or nothing of both.
 
-        False where it has something to do already, because a child has ended meanwhile: it is not parked then.
+        False where it has something to do already, because a child has ended meanwhile: it is not parked then. A parent that
+        is to be cancelled starts nothing more and ends instead.
         """
         async with self._writing() as connection:
             parent = await self._locked(connection, operation_id)  # from here on no child of it ends
+            if parent.cancel_requested_at is not None:
+                await self._own(connection, operation_id, attempt, **self._cancelled(parent.cancel_reason))
+                await self._end_attempt(connection, operation_id, attempt, "cancelled")
+                await self._wake(connection, [operation_id])
+                return True
             started = [(await self._insert(connection, child, parent, step)).operation_id for step, child in new.items()]
             waiting = waiting.model_copy(update={"children": (*waiting.children, *started)})
             values: JSON = {"waiting": waiting.model_dump(mode="json"), "lease_until": o.lease_until}

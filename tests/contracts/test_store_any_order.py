@@ -125,6 +125,14 @@ class AnyOrder(RuleBasedStateMachine):
                 self.ended[operation_id] = record
             self.seen[operation_id] = events
 
+    @invariant()
+    def nobody_waits_for_what_has_ended(self) -> None:
+        leased = {operation_id for operation_id, _ in self.ask(self.store.leased("me"))}
+        for operation_id in self.seen:
+            if self.ask(self.store.get(operation_id)).status is Status.RUNNING and operation_id not in leased:
+                parent = self.ask(self.store.parent(operation_id))
+                assert not parent.waiting.over(sum(not child.status.ended for child in parent.children))
+
     def _known(self) -> set[str]:
         return {
             value for values in self.names_to_values.values() for value in [values] if isinstance(value, str) and value.startswith("op_")

@@ -97,6 +97,17 @@ async def test_a_cancelled_parent_keeps_what_its_children_had_reached(store: Sto
     assert (await store.get(parent)).progress.percentage == 60
 
 
+async def test_a_parent_that_is_to_be_cancelled_starts_nothing_more(store: Store) -> None:
+    parent, (one, two) = await campaign(store, total=4, first=2)
+    await store.finish(one.operation_id, 1, Status.COMPLETED)
+    await store.claim("light", 1, LEASE, "me")
+    outcome = await store.cancel(parent, "enough")
+    assert (parent, 2) in outcome.running
+    assert await store.park(parent, 2, waiting(two, total=4, ended=1), {"seed 3": training()})
+    ended = await store.get(parent)
+    assert (ended.status, ended.error_message, len(await store.children(parent))) == (Status.CANCELLED, "enough", 2)
+
+
 @pytest.mark.parametrize("unstarted", [0, 2])
 async def test_children_that_end_at_the_same_moment_wake_their_parent_exactly_once(store: Store, unstarted: int) -> None:
     for _ in range(ROUNDS):
