@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from ktrdr.cli.output import block, number, percent, table_lines
-from ktrdr.operations.model import Operation
+from ktrdr.operations.model import MOST_CHILDREN, Operation
 
 JSON = dict[str, Any]
+Parallel = Annotated[
+    int | None, typer.Option(help="So many at once; default: as many as can be trained here.", min=1, max=MOST_CHILDREN, metavar="NUMBER")
+]
 WIDTH = 80
 CALLED = {"accuracy": "test accuracy", "final_loss": "test loss", "loss_decrease": "loss decrease"}
 

@@ -9,15 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from ktrdr.cli.mistakes import UsageMistake
-from ktrdr.operations.model import MOST_CHILDREN
 
 OperationId = Annotated[str, typer.Argument(help="The operation's id, or a part of it that only one has.", metavar="OPERATION")]
 StrategyArgument = Annotated[str, typer.Argument(help="Name of a strategy, or path of its YAML file.", metavar="STRATEGY")]
 Symbol = Annotated[str, typer.Argument(help="Symbol, such as EURUSD.", metavar="SYMBOL")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Stay until it ends; Ctrl+C cancels it.")]
-Parallel = Annotated[
-    int | None, typer.Option(help="So many at once; default: as many as can be trained here.", min=1, max=MOST_CHILDREN, metavar="NUMBER")
-]
 Start = Annotated[str | None, typer.Option("--start", help="First day, UTC.", metavar="DATE")]
 End = Annotated[str | None, typer.Option("--end", help="Day after the last, UTC.", metavar="DATE")]
 ProviderOptions = Annotated[

@@ -12,8 +12,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from ktrdr.api.app import PREFIX, create_app
 from ktrdr.errors import Conflict, Invalid
 from ktrdr.operations.model import Operation, Status
 from ktrdr.operations.store import Store
@@ -21,6 +23,7 @@ from ktrdr.services.agent import Trigger
 from ktrdr.services.operations import OperationsService
 from ktrdr.settings import Settings
 from ktrdr.wiring import open_backend
+from tests.contracts.serving import served
 from tests.contracts.test_engine import backend, is_there, runner_of
 from tests.contracts.test_engine_faults import ScriptLauncher
 from tests.contracts.waiting import until
@@ -341,3 +344,35 @@ async def test_what_a_campaign_cannot_be() -> None:
             await opened.agent.trigger(Trigger(brief="momentum", designer="offline", parallel=2))
         with pytest.raises(Invalid, match="several candidates need a goal"):
             await opened.agent.trigger(Trigger(strategy="momentum", designer="offline", candidates=2))
+
+
+def test_campaigns_start_where_trainings_and_cycles_do(tmp_path: Path) -> None:
+    app = create_app(Settings(home=tmp_path / "home", ledger=tmp_path / "trials.sqlite"), "the home's id")
+    with served(app) as url, httpx.Client(base_url=f"{url}{PREFIX}", timeout=30, trust_env=False) as api:
+        training = {"strategy_name": "momentum", "start_date": "2015-01-01", "end_date": "2016-01-01"}
+        for wrong, word in (
+            ({"seeds": 0}, "seeds"),
+            ({"seeds": 65}, "64"),
+            ({"seeds": 2, "parallel": 0}, "parallel"),
+            ({"parallel": 2}, "(2)"),
+        ):
+            for path in ("/trainings/start", "/trainings/check"):
+                answer = api.post(path, json=training | wrong)
+                assert (answer.status_code, word in answer.text) == (422, True), answer.text
+        checked = api.post("/trainings/check", json=training | {"seeds": 3, "parallel": 8}).json()["data"]
+        assert (checked["parameters"]["seeds"], checked["parameters"]["parallel"]) == (3, 3)
+        begun = api.post("/trainings/start", json=training | {"seeds": 2}).json()
+        assert begun["data"]["operation_type"] == "training_campaign"
+        assert api.delete(f"/operations/{begun['operation_id']}").status_code == 200
+        for wrong in ({"candidates": 0}, {"candidates": 65}, {"parallel": 2}, {"candidates": 2, "strategy": "momentum"}):
+            assert api.post("/agent/trigger", json=wrong).status_code == 422
+        triggered = api.post("/agent/trigger", json={"brief": "momentum in EURUSD", "designer": "offline", "candidates": 2}).json()
+        assert (triggered["triggered"], triggered["message"]) == (True, "Researching 'momentum in EURUSD' in 2 cycles")
+        again = api.post("/agent/trigger", json={"candidates": 2})
+        assert (again.status_code, again.json()["reason"], again.json()["operation_id"]) == (
+            409,
+            "active_cycle_exists",
+            triggered["operation_id"],
+        )
+        assert api.get("/agent/status").json()["operation_id"] == triggered["operation_id"]
+        assert api.delete("/agent/cancel").json()["operation_id"] == triggered["operation_id"]

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from ktrdr.cli import follow as following
+from ktrdr.cli.campaigns import Parallel
 from ktrdr.cli.mistakes import UsageMistake
 from ktrdr.cli.operation_adapters import ResearchOperationAdapter, given
-from ktrdr.cli.options import Follow, Parallel, new_app
+from ktrdr.cli.options import Follow, new_app
 from ktrdr.cli.session import Session
 from ktrdr.cli.strategy_argument import strategy_argument
 from ktrdr.operations.model import MOST_CHILDREN

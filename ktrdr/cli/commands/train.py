@@ -8,8 +8,9 @@ import typer
 
 from ktrdr.cli import follow as following
 from ktrdr.cli import results
+from ktrdr.cli.campaigns import Parallel
 from ktrdr.cli.operation_adapters import TrainingOperationAdapter
-from ktrdr.cli.options import End, Follow, Parallel, Start, StrategyArgument, listed, new_app
+from ktrdr.cli.options import End, Follow, Start, StrategyArgument, listed, new_app
 from ktrdr.cli.session import Session
 from ktrdr.cli.strategy_argument import strategy_argument
 from ktrdr.operations.model import MOST_CHILDREN
