@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -56,7 +57,7 @@ def child(number):
         if os.path.exists({folder!r} + f"/hold {{number}}"):
             while not os.path.exists({folder!r} + "/go"):
                 time.sleep(0.01)
-        time.sleep({pause})
+        time.sleep({pause} * (1 + 3 * (number % 3)))
     if number in {failing}:
         say(type="end", status="failed", result=None, error={{"code": "no_luck", "message": f"number {{number}} failed"}})
     else:
@@ -135,6 +136,9 @@ async def test_as_many_as_allowed_are_at_work_and_never_more(tmp_path: Path) -> 
         assert any(step.startswith("4 of 10 dummies, ") for step in words)
         children = await operations.children(campaign.operation_id)
         assert [number(child) for child in children] == list(range(1, 11))
+        moments = [(child.completed_at, -1) for child in children if child.completed_at] + [(child.created_at, 1) for child in children]
+        alive_then = list(itertools.accumulate(change for _, change in sorted(moments)))
+        assert (max(alive_then), alive_then[-1]) == (3, 0)
         assert {child.attempt for child in children} == {1}
         assert not [slot for slot in operations.workers() if slot.operation_id]
 
