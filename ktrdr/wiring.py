@@ -20,7 +20,8 @@ from ktrdr.operations.guardian import Doors
 from ktrdr.operations.launch import Launcher, suitable_launcher
 from ktrdr.operations.local import LocalEngine
 from ktrdr.operations.model import Operation
-from ktrdr.operations.store import NewOperation, Store
+from ktrdr.operations.new import NewOperation
+from ktrdr.operations.store import Store
 from ktrdr.services.agent import AgentService
 from ktrdr.services.collector import Exporter
 from ktrdr.services.figures import OperationFigures
@@ -95,7 +96,7 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     async def append_trial(operation: Operation, step_key: str, fields: dict[str, Any]) -> int:
         curve = Curve.model_validate(given) if (given := fields.pop("curve", None)) else None
         own = {"key": f"{operation.operation_id}: {step_key}", "operation_id": operation.operation_id}
-        trial = Trial.model_validate({**fields, **own, "campaign": operation.parent_operation_id})
+        trial = Trial.model_validate({**fields, **own, "campaign": await store.campaign(operation.operation_id)})
         return (await asyncio.to_thread(ports.trials.append, trial, curve)).number
 
     async def journal_step(_operation: Operation, _step_key: str, fields: dict[str, Any]) -> Any:

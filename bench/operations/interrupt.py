@@ -16,7 +16,7 @@ from bench.operations.world import ENDED, YEARS, World, quantiles, slow_strategy
 FOLLOWED = {
     "train": ("train", "slow.yaml", "--start", "2008-01-01", "--end", "2016-01-01", "--follow"),
     "backtest": ("backtest", "momentum", "--start", "2007-02-01", "--end", "2018-12-01", "--follow"),
-    "research": ("research", "momentum in EURUSD", "--candidates", "5000", "--follow"),
+    "research": ("research", "momentum in EURUSD", "--tries", "5000", "--follow"),
     "data load": ("data", "load", "MADE", "--timeframe", "1m", "--mode", "full", "--provider", "synthetic", "--start", "1990-01-01",
                   "--end", "2020-01-01"),
     "dummy": ("dummy", "start", "--duration", "60", "--iterations", "600"),

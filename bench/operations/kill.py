@@ -79,7 +79,7 @@ WORKLOADS = {
     "training": Workload("/trainings/start", lambda _: dict(YEARS), of_training),
     "backtesting": Workload("/backtests/start", lambda _: dict(DECADE), of_backtest),
     "data_load": Workload("/data/load", lambda n: {"symbol": f"MADE{n}", **MADE}, of_load),
-    "agent_research": Workload("/agent/trigger", lambda _: {"candidates": 3}, of_research),
+    "agent_research": Workload("/agent/trigger", lambda _: {"tries": 3}, of_research),
 }
 
 

@@ -63,6 +63,14 @@ class Experiment(Noun):
     lessons: tuple[Lesson, ...] = ()
 
 
+class Place(Noun):
+    """Which of several designers this is that work on one goal and do not see each other's designs."""
+
+    number: int = Field(ge=1)
+    """From 1."""
+    of: int = Field(ge=1)
+
+
 class Brief(Noun):
     """What a designer is asked for."""
 
@@ -88,6 +96,8 @@ class Brief(Noun):
     """Strategies that were scored on these bars before."""
     experiments: tuple[Experiment, ...] = ()
     """What was tried before, the newest first."""
+    place: Place | None = None
+    """None where it designs alone."""
 
 
 class Tried(Noun):

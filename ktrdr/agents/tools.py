@@ -139,8 +139,19 @@ class DesignTools:
         return filled(
             template, goal=goal.text, understood=goal.understood, train_dates=trained, test_dates=tested, gates=gates_of(brief),
             costs=default_costs(goal.symbol).sentence(), schema=self.strategy_schema(), indicators=indicators, bars=self.data_summary(),
-            experiments=self.recent_strategies(), save=save,
+            experiments=self.recent_strategies(), others=self.others(), save=save,
         )  # fmt: skip
+
+    def others(self) -> str:
+        """What is said where several designers work on the goal: indicators to begin with that differ between them."""
+        place, known = self.brief.place, self.searchable()
+        if place is None or place.of == 1:
+            return ""
+        own = ", ".join(known[place.number - 1 :: place.of] or known)
+        return (
+            f"You are designer {place.number} of {place.of} for this goal, all at work now without seeing each other's designs. "
+            f"So that you do not all find the same, build on at least one of these indicators: {own}."
+        )
 
     def searchable(self) -> list[str]:
         """The indicators that a search may look at."""

@@ -94,7 +94,7 @@ async def followed(client: AsyncCLIClient, output: Output, adapter: OperationAda
     finally:
         screen.close()
     operation = Operation.model_validate(final)
-    output.lines(ending(operation, adapter.noun))
+    output.lines(ending(operation, results.NOUNS.get(operation.operation_type, adapter.noun)))
     if not output.json:
         await adapter.display_results(final, output, client)
         await equity.show(operation, output, client)
@@ -255,6 +255,12 @@ class Bars:
 
 def nested(operation: Operation) -> list[tuple[str, float]]:
     """Words and percentage of each level: the operation, its phase, and the batch or chunk that the phase is at."""
+    whole = (f"Status: {operation.status.value} - {operation.progress.current_step}", operation.progress.percentage)
+    if children := operation.progress.context.get("children"):
+        return [
+            whole,
+            *((f"  └─ {one['operation_id'][-8:]} {one['current_step'] or one['status']}", one["percentage"]) for one in children),
+        ]
     child = operation.progress.context.get("child")
     if not child:
         return [(status_line(operation), operation.progress.percentage)]

@@ -66,7 +66,7 @@ def given(**fields: object) -> JSON:
 
 @dataclass(frozen=True)
 class TrainingOperationAdapter(OperationAdapter):
-    """Train a strategy. `strategy` is `{"strategy_name": ...}` or `{"strategy": text, "source": ...}`."""
+    """Train a strategy, or several times with `seeds`. `strategy` is `{"strategy_name": ...}` or `{"strategy": text, "source": ...}`."""
 
     strategy: JSON
     symbols: list[str] | None = None
@@ -75,6 +75,8 @@ class TrainingOperationAdapter(OperationAdapter):
     end_date: str | None = None
     validation_split: float | None = None
     detailed_analytics: bool | None = None
+    seeds: int | None = None
+    parallel: int | None = None
     noun = results.NOUNS["training"]
 
     def get_start_endpoint(self) -> str:
@@ -86,6 +88,7 @@ class TrainingOperationAdapter(OperationAdapter):
         return self.strategy | given(
             symbols=self.symbols, timeframes=self.timeframes, start_date=self.start_date, end_date=self.end_date,
             validation_split=self.validation_split, detailed_analytics=self.detailed_analytics,
+            seeds=self.seeds, parallel=self.parallel,
         )  # fmt: skip
 
     def parse_start_response(self, response: JSON) -> str:
@@ -93,8 +96,8 @@ class TrainingOperationAdapter(OperationAdapter):
         return str(response["operation_id"])
 
     async def display_results(self, final_status: JSON, console: Output, http_client: AsyncCLIClient) -> None:
-        """Scores beside their baselines, and where the model is."""
-        console.lines(results.training(Operation.model_validate(final_status)))
+        """Scores beside their baselines and where the model is, or how far the scores of several spread."""
+        console.lines(results.summary(Operation.model_validate(final_status)))
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,7 @@ class ResearchOperationAdapter(OperationAdapter):
     strategy: str | None = None
     model: str | None = None
     options: JSON = field(default_factory=dict)
-    """Designer, seed, number of candidates, and the text of a strategy that the backend does not have."""
+    """Designer, seed, number of tries and of candidates, and the text of a strategy that the backend does not have."""
     noun = results.NOUNS["agent_research"]
 
     def get_start_endpoint(self) -> str:
@@ -241,8 +244,8 @@ class ResearchOperationAdapter(OperationAdapter):
         return str(response["operation_id"])
 
     async def display_results(self, final_status: JSON, console: Output, http_client: AsyncCLIClient) -> None:
-        """The verdict and all it rests on, also where a gate said no."""
-        console.lines(results.research(Operation.model_validate(final_status)))
+        """The verdict and all it rests on, also where a gate said no; of several cycles the table."""
+        console.lines(results.summary(Operation.model_validate(final_status)))
 
 
 @dataclass(frozen=True)

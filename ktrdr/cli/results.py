@@ -6,7 +6,7 @@ from collections.abc import Callable
 from textwrap import wrap
 from typing import Any
 
-from ktrdr.cli import scores
+from ktrdr.cli import campaigns, scores
 from ktrdr.cli.backtests import tested
 from ktrdr.cli.explained import explanation
 from ktrdr.cli.output import block, duration, local_time, minute, number, percent, size, table_lines
@@ -24,6 +24,8 @@ NOUNS = {
     "agent_research": "Research",
     "agent_design": "Design",
     "agent_assessment": "Assessment",
+    "training_campaign": "Campaign",
+    "research_campaign": "Campaign",
     "dummy": "Dummy",
 }
 """What each type of operation is called at the beginning of a sentence."""
@@ -117,7 +119,8 @@ def one_operation(operation: Operation) -> list[str]:
         ("Resumed from", (operation.resumed_from or {}).get("operation_id")), *parameters(operation.metadata),
         ("Error", operation.error_message), ("Hint", operation.error and operation.error.hint),
     ])  # fmt: skip
-    return [*lines, *(f"  Warning: {warning}" for warning in operation.warnings), *summary(operation)]
+    warned = (f"  Warning: {warning}" for warning in operation.warnings)
+    return [*lines, *warned, *campaigns.at_work(operation), *summary(operation)]
 
 
 def summary(operation: Operation) -> list[str]:
@@ -125,6 +128,7 @@ def summary(operation: Operation) -> list[str]:
     show = {
         "training": training, "backtesting": backtest, "strategy_check": check, "model_explanation": explanation,
         "data_load": data_load, "agent_research": research, "dummy": dummy,
+        "training_campaign": campaigns.trainings, "research_campaign": campaigns.cycles,
     }.get(operation.operation_type)  # fmt: skip
     return show(operation) if show and operation.status.ended else []
 

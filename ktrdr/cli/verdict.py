@@ -5,8 +5,10 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import Any
 
+from ktrdr.cli.campaigns import child_lines
 from ktrdr.cli.output import block, minute, number, percent, table_lines
 from ktrdr.cli.session import Session
+from ktrdr.operations.model import Operation, brief
 
 JSON = dict[str, Any]
 WIDTH = 80
@@ -88,9 +90,15 @@ def _walk(found: JSON) -> str:
     return f"Walk-forward, {name}: {steps}; {kept}"
 
 
-def show_campaign(session: Session, symbol: str | None) -> None:
-    """What was tried on a symbol, or on each, and what luck alone makes of so many tries."""
-    found = session.get("/trials/campaigns", {"symbol": symbol} if symbol else None)["data"]
+def show_campaign(session: Session, which: str | None) -> None:
+    """What was tried on a symbol, or on each, and what luck alone makes of so many tries; or one campaign and its children."""
+    if which is not None and which.startswith("op_"):
+        record, children = (session.get(f"/operations/{which}{more}")["data"] for more in ("", "/children"))
+        lines = child_lines(brief(Operation.model_validate(child)) for child in children)
+        head = f"{record['operation_id']} is {record['status']}: {record['progress']['current_step']}"
+        session.output.answer({"campaign": record, "children": children}, [head, *lines])
+        return
+    found = session.get("/trials/campaigns", {"symbol": which} if which else None)["data"]
     lines = [line for each in found for line in (*_tried(each), "")][:-1]
     session.output.answer(found, lines or ["Nothing was tried yet"])
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from ktrdr.agents.cycle import Plan, split_range
-from ktrdr.agents.designer import Brief, Design, Designer, Experiment
+from ktrdr.agents.designer import Brief, Design, Designer, Experiment, Place
 from ktrdr.agents.gates import Thresholds
 from ktrdr.agents.goal import understand
 from ktrdr.agents.grammar import LONGEST_LABEL
@@ -37,7 +37,7 @@ class AgentDesign(Kind):
     model: str | None = None
     """Which language model to ask, where the designer is one."""
     seed: int = Field(SEED, ge=0, lt=2**32)
-    candidates: int | None = Field(None, ge=1, le=10_000)
+    tries: int | None = Field(None, ge=1, le=10_000)
     """How many strategies a search may try."""
     family: bool = False
     """Whether a language model names where the search looks, instead of writing one strategy."""
@@ -45,6 +45,8 @@ class AgentDesign(Kind):
     """Longest time an attempt may take."""
     plan: Plan | None = None
     """What the goal was understood as; settled here unless a research cycle has done it."""
+    place: Place | None = None
+    """Which of the cycles of a campaign it designs for."""
     earlier_trials: int | None = None
     """Strategies that were scored on these bars before; counted here."""
 
@@ -55,8 +57,8 @@ class AgentDesign(Kind):
         if plan.goal is None:
             raise Invalid("a design needs a goal", hint='ktrdr research "find a momentum edge in EURUSD"')
         earlier = workspace.trials.count(plan.symbol, plan.dates.train_start, plan.dates.train_end)
-        candidates = self.candidates or workspace.settings.design_candidates
-        settled = {"brief": plan.goal.text, "plan": plan, "candidates": candidates, "earlier_trials": earlier, "model": model}
+        tries = self.tries or workspace.settings.design_candidates
+        settled = {"brief": plan.goal.text, "plan": plan, "tries": tries, "earlier_trials": earlier, "model": model}
         return self.model_copy(update=settled)
 
     def metadata(self) -> JSON:
@@ -64,7 +66,7 @@ class AgentDesign(Kind):
         settled = {} if self.plan is None else shown(self.plan)
         return {
             "brief": self.brief, "designer": self.designer, "model": self.model, **settled,
-            "parameters": {"seed": self.seed, "candidates": self.candidates},
+            "parameters": {"seed": self.seed, "tries": self.tries},
         }  # fmt: skip
 
     def launch_profile(self) -> Profile:
@@ -91,12 +93,12 @@ class AgentDesign(Kind):
         plan = self.plan
         assert plan is not None
         assert plan.goal is not None
-        assert self.candidates is not None
+        assert self.tries is not None
         return Brief(
             goal=plan.goal, train_start=plan.dates.train_start, train_end=plan.dates.train_end, backtest_start=plan.dates.test_start,
-            backtest_end=plan.dates.test_end, thresholds=Thresholds.of(workspace.settings), seed=self.seed, candidates=self.candidates,
+            backtest_end=plan.dates.test_end, thresholds=Thresholds.of(workspace.settings), seed=self.seed, candidates=self.tries,
             earlier_trials=self.earlier_trials or 0, experiments=experiments(workspace), model=self.model,
-            family=self.family,
+            family=self.family, place=self.place,
         )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from ktrdr.agents.cycle import (
     phase_error,
     split_range,
 )
-from ktrdr.agents.designer import Assessment, AssessmentContext, Trials
+from ktrdr.agents.designer import Assessment, AssessmentContext, Place, Trials
 from ktrdr.agents.gates import Check, Thresholds, backtest_checks, gate_report, training_checks
 from ktrdr.agents.grammar import LONGEST_LABEL
 from ktrdr.agents.lessons import experiment_of
@@ -60,10 +60,12 @@ class AgentResearch(Kind):
     """Which language model to ask, where the designer is one."""
     designer: str = OFFLINE
     seed: int = Field(SEED, ge=0, lt=2**32)
-    candidates: int | None = Field(None, ge=1, le=10_000)
+    tries: int | None = Field(None, ge=1, le=10_000)
     """How many strategies a search may try; a language model then names where it looks."""
     family: bool = False
     """Whether a language model names where the search looks; settled before the cycle begins."""
+    place: Place | None = None
+    """Which of the cycles of a campaign this is."""
     plan: Plan | None = None
     """What the goal was understood as; settled before the cycle begins."""
     strategy_text: str | None = None
@@ -76,12 +78,12 @@ class AgentResearch(Kind):
         settings = workspace.settings
         settled = {
             "model": designer_of(workspace, self.designer).ready(self.model),
-            "family": self.family or (self.designer == CLAUDE and self.candidates is not None),
-            "candidates": self.candidates or settings.design_candidates,
+            "family": self.family or (self.designer == CLAUDE and self.tries is not None),
+            "tries": self.tries or settings.design_candidates,
             "phase_minutes": self.phase_minutes or settings.phase_timeout_minutes,
         }
         if self.strategy is None:
-            plan = plan_of_goal(workspace, self.brief)
+            plan = self.plan or plan_of_goal(workspace, self.brief)
             return self.model_copy(update={**settled, "brief": plan.goal.text if plan.goal else None, "plan": plan})
         given = given_strategy(workspace, self.strategy, self.strategy_text, self.strategy).strategy
         plan = plan_of_strategy(workspace, given)
@@ -92,7 +94,7 @@ class AgentResearch(Kind):
         settled = {} if self.plan is None else shown(self.plan)
         return {
             "phase": (TRAINING if self.strategy else DESIGNING).name, "brief": self.brief, "strategy_name": self.strategy,
-            "designer": self.designer, "model": self.model, **settled, "parameters": {"seed": self.seed, "candidates": self.candidates},
+            "designer": self.designer, "model": self.model, **settled, "parameters": {"seed": self.seed, "tries": self.tries},
         }  # fmt: skip
 
     def run(self, job: Job, workspace: Workspace) -> JSON:
@@ -151,8 +153,8 @@ class AgentResearch(Kind):
         """The designed strategy's text, and what is known of it."""
         plan = self._settled()
         parameters = {
-            "designer": self.designer, "model": self.model, "seed": self.seed, "candidates": self.candidates,
-            "family": self.family, "plan": plan.model_dump(mode="json"),
+            "designer": self.designer, "model": self.model, "seed": self.seed, "tries": self.tries,
+            "family": self.family, "place": self.place and self.place.model_dump(), "plan": plan.model_dump(mode="json"),
         }  # fmt: skip
         design = self._child(job, DESIGNING, parameters)
         job.describe(strategy_name=design["strategy_name"])

@@ -7,9 +7,9 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ktrdr.operations.model import Operation, Waiting, with_child
+from ktrdr.operations.model import Operation, Parent
 from ktrdr.operations.store import Store
 
 KEPT_EVENTS = 64
@@ -70,12 +70,12 @@ class Stream:
 
 
 class Hub:
-    """Passes on what happens to operations, and to parents through the child that they wait for."""
+    """Passes on what happens to operations, and to parents through the children that they wait for."""
 
     def __init__(self, on_end: Callable[[Operation], None] = lambda _: None) -> None:
         self._on_end = on_end
         self._streams: dict[str, Stream] = {}
-        self._waiting: dict[str, tuple[Operation, Waiting]] = {}
+        self._parents: dict[str, Parent] = {}
         self._seq = 0
 
     def next_seq(self) -> int:
@@ -87,25 +87,38 @@ class Hub:
         """An operation is now so; after its end nothing more is told of it."""
         stream = self._stream(operation.operation_id)
         before = stream.newest
+        own = self._parents.get(operation.operation_id)
+        if own is not None and not operation.status.ended:
+            own = self._parents[operation.operation_id] = replace(own, record=operation)
+            operation = own.shown()
         if stream.ended or (before is not None and before.operation == operation):
             return
         name = operation.status.value if operation.status.ended else "progress" if before else "started"
         stream.add(Event(self.next_seq(), name, operation))
-        parent, waiting = self._waiting.get(operation.parent_operation_id or "", (None, None))
-        if parent is not None and waiting is not None and waiting.operation_id == operation.operation_id:
-            self.publish(with_child(parent, waiting, operation))
+        above = self._parents.get(operation.parent_operation_id or "")
+        if above is not None and operation.operation_id in above.waiting.children:
+            self._parents[above.record.operation_id] = above.with_child(operation)
+            self.publish(above.record)
         if operation.status.ended:
-            self._waiting.pop(operation.operation_id, None)
+            self._parents.pop(operation.operation_id, None)
             self._on_end(operation)
 
-    def park(self, parent: Operation, waiting: Waiting) -> None:
-        """From now on the parent shows what the child does that it waits for."""
-        self._waiting[parent.operation_id] = parent, waiting
-        self.publish(parent)
+    def park(self, parent: Parent) -> None:
+        """From now on the parent shows what the children do that it waits for."""
+        children = tuple(self._newest(child) for child in parent.children)  # rows have progress four times a second only
+        self._parents[parent.record.operation_id] = replace(parent, children=children)
+        self.publish(parent.record)
 
     def unpark(self, parent_id: str) -> None:
         """The parent works itself again."""
-        self._waiting.pop(parent_id, None)
+        self._parents.pop(parent_id, None)
+
+    def _newest(self, read: Operation) -> Operation:
+        """What was told last of an operation, unless its row knows more."""
+        stream = self._streams.get(read.operation_id)
+        if stream is None or stream.newest is None or read.status.ended or stream.newest.operation.attempt < read.attempt:
+            return read
+        return stream.newest.operation
 
     @contextmanager
     def stream(self, operation_id: str) -> Iterator[Stream]:
@@ -128,7 +141,7 @@ class Hub:
 
 
 async def follow(store: Store, hub: Hub, operation_id: str, after: int | None = None) -> AsyncIterator[Event]:
-    """The operation as it is now, then every change of it or of the child it waits for, to its end.
+    """The operation as it is now, then every change of it or of the children it waits for, to its end.
 
     `after` is the last number heard: what came since is told again, as far as it is kept. Every event carries the whole
     record, so one who was away for long has missed nothing that counts.

@@ -6,8 +6,8 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,8 +17,9 @@ from ktrdr.errors import KtrdrError, LostOwnership, Unavailable
 from ktrdr.log import logger
 from ktrdr.operations.events import Hub
 from ktrdr.operations.launch import Runner
-from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, Status, Waiting
-from ktrdr.operations.store import Claim, NewOperation, Store
+from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, Status, Waiting, lineage
+from ktrdr.operations.new import NewOperation
+from ktrdr.operations.store import Claim, Store
 from ktrdr.operations.tracing import attempt_of
 from ktrdr.telemetry import Span
 
@@ -157,13 +158,21 @@ class Guardian:
 
     async def _show(self) -> None:
         """Let followers see the operation, and those of its parent too."""
-        hub, parent_id = self._doors.hub, self.operation.parent_operation_id
-        hub.unpark(self.operation.operation_id)
-        if parent_id is not None:
-            parent, waiting = await self._patiently(lambda: self._doors.store.waiting(parent_id))
-            if waiting is not None:
-                hub.park(parent, waiting)
-        hub.publish(self.operation)
+        above = await self._show_children_of(self.operation.operation_id) or self.operation
+        self._doors.hub.publish(self.operation)
+        while above.parent_operation_id is not None:
+            shown = await self._show_children_of(above.parent_operation_id)
+            if shown is None:
+                return
+            above = shown
+
+    async def _show_children_of(self, operation_id: str) -> Operation | None:
+        """Let followers of an operation see the children that it waits for; None where it waits for none."""
+        parent = await self._patiently(lambda: self._doors.store.parent(operation_id))
+        if parent is None:
+            return None
+        self._doors.hub.park(parent)
+        return parent.record
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while self._last_word is None:
@@ -188,6 +197,7 @@ class Guardian:
         store = self._doors.store
         match said["type"]:
             case "progress":
+                self._doors.hub.unpark(self.operation.operation_id)
                 self._change(progress=Progress.model_validate(said["progress"]))
                 self._unsaved = True
                 await self._save_progress(at_least=FLUSH_SECONDS)
@@ -250,9 +260,9 @@ class Guardian:
                 return await self._write(asked["command"], asked["step_key"], asked["fields"])
             case "recall":
                 return (await self._doors.store.answer_of(self.operation.operation_id, asked["step_key"]))[1]
-            case "child":
+            case "children":
                 await self._save_progress()
-                return await self._child(asked)
+                return await self._children(asked)
         raise KtrdrError(f"a runner asked for {asked['type']!r}, which there is not")
 
     async def _write(self, command: str, step_key: str, fields: JSON) -> Any:
@@ -265,32 +275,59 @@ class Guardian:
         await self._doors.store.journal(*self.key, step_key, command, answer)
         return answer
 
-    async def _child(self, asked: JSON) -> JSON:
-        store, parent = self._doors.store, self.operation
-        waiting = Waiting(step=asked["step"], operation_id="", label=asked["label"], begin=asked["share"][0], end=asked["share"][1])
-        child = await store.child_of_step(parent.operation_id, asked["step"]) or await self._inherited(asked["step"])
-        if child is None:
-            new = await self._doors.start_child(parent, asked["step"], asked["operation_type"], asked["parameters"])
-            child = await store.park(*self.key, new, waiting, asked["metadata_key"])
-        elif child.status.ended or not await store.park_again(*self.key, waiting.model_copy(update={"operation_id": child.operation_id})):
-            record = await store.get(child.operation_id)
-            if asked["metadata_key"] and parent.metadata.get(asked["metadata_key"]) != record.operation_id:
-                await self._hear({"type": "metadata", "metadata": {asked["metadata_key"]: record.operation_id}})
-            return {"parked": False, "operation": record.json_dict()}
-        shown, its = await store.waiting(parent.operation_id)
-        if its is not None:
-            self._doors.hub.park(shown, its)
-        return {"parked": True}
+    async def _children(self, asked: JSON) -> JSON:
+        """Start those that may be started now and park the operation; or tell how all of them have ended."""
+        store, wanted = self._doors.store, {one["step"]: one for one in asked["children"]}
+        while True:
+            earlier = await self._earlier(list(wanted))
+            known = {step: child for step, child in earlier.items() if child.status is Status.COMPLETED or child.result_summary}
+            known |= await store.children_of_steps(self.operation.operation_id, list(wanted))
+            alive = [child.operation_id for child in known.values() if not child.status.ended]
+            free = [one for step, one in wanted.items() if step not in known][: max(asked["at_most"] - len(alive), 0)]
+            new = await self._ready(free, earlier, needed=not alive)
+            if not alive and not new:
+                return {"parked": False, "operations": await self._ended([known[step] for step in wanted], asked["metadata_key"])}
+            begin, end = asked["share"]
+            waiting = Waiting(
+                label=asked["label"], begin=begin, end=end, children=tuple(alive), total=len(wanted), ended=len(known) - len(alive),
+                failed=sum(child.failed for child in known.values()),
+            )  # fmt: skip
+            if await store.park(*self.key, waiting, new, asked["metadata_key"]):
+                if await self._show_children_of(self.operation.operation_id) is None:  # it was to be cancelled
+                    self._doors.hub.publish(await store.get(self.operation.operation_id))
+                return {"parked": True}
 
-    async def _inherited(self, step: str) -> Operation | None:
-        """The completed child of this step that the resumed operation had."""
+    async def _ready(self, wanted: Sequence[JSON], earlier: Mapping[str, Operation], *, needed: bool) -> dict[str, NewOperation]:
+        """Children that can be queued, by step. What stands against one is told when no others are alive that would be left alone."""
+        ready: dict[str, NewOperation] = {}
+        for one in wanted:
+            try:
+                new = await self._doors.start_child(self.operation, one["step"], one["operation_type"], one["parameters"])
+            except LostOwnership:
+                raise
+            except KtrdrError as error:
+                if needed and not ready:
+                    raise
+                log.warning("a child cannot be started now", operation_id=self.operation.operation_id, reason=error.message)
+                break
+            before = earlier.get(one["step"])
+            ready[one["step"]] = replace(new, resumed_from=lineage(before)) if before else new
+        return ready
+
+    async def _ended(self, children: Sequence[Operation], metadata_key: str | None) -> list[JSON]:
+        """The records of children that have ended; the metadata name an inherited one too."""
+        if metadata_key and self.operation.metadata.get(metadata_key) != children[0].operation_id:
+            await self._hear({"type": "metadata", "metadata": {metadata_key: children[0].operation_id}})
+        return [child.json_dict() for child in children]
+
+    async def _earlier(self, wanted: Sequence[str]) -> dict[str, Operation]:
+        """The children of these steps that the operation had which this one resumes, or that which it resumed, and so on."""
+        found: dict[str, Operation] = {}
         before = self.operation.resumed_from
-        while before:
-            child = await self._doors.store.child_of_step(before["operation_id"], step)
-            if child is not None:
-                return child if child.status is Status.COMPLETED else None
+        while before and len(found) < len(wanted):
+            found = await self._doors.store.children_of_steps(before["operation_id"], wanted) | found
             before = (await self._doors.store.get(before["operation_id"])).resumed_from
-        return None
+        return found
 
     async def _see_off(self) -> None:
         """Wait until the process is gone; one that does not leave by itself is killed."""

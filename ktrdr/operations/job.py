@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from ktrdr.errors import WorkerError
@@ -28,7 +30,17 @@ class Orphaned(Exception):
 
 
 class Parked(Exception):
-    """The operation waits for a child and gives its process back."""
+    """The operation waits for children and gives its process back."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A piece of work for an operation of its own."""
+
+    step: str
+    """Names it among the children of its parent: a step is started once."""
+    operation_type: str
+    parameters: JSON
 
 
 class Link(Protocol):
@@ -125,10 +137,23 @@ class Job:
 
         `metadata_key` names the metadata field that gets the child's id, such as `training_op_id`.
         """
+        one = Child(step, operation_type, parameters)
+        return self.children([one], label=label, share=share, metadata_key=metadata_key)[0]
+
+    def children(
+        self, wanted: Sequence[Child], *, label: str, share: tuple[float, float] = (0.0, 100.0), at_most: int = 1,
+        metadata_key: str | None = None,
+    ) -> list[Operation]:  # fmt: skip
+        """The ended children of these steps, at most `at_most` of them queued or at work at the same time.
+
+        A call starts what may be started and parks this operation (raises Parked); it is run again from the top whenever
+        another may be started, and gets the records here when all have ended. `label` says what several children are, such
+        as `trainings`. A child that failed is no error: its record says so.
+        """
         answer = self._link.ask({
-            "type": "child", "step": step, "operation_type": operation_type, "parameters": parameters,
-            "label": label, "share": list(share), "metadata_key": metadata_key,
+            "type": "children", "children": [asdict(one) for one in wanted], "at_most": at_most, "label": label,
+            "share": list(share), "metadata_key": metadata_key,
         })  # fmt: skip
         if answer["parked"]:
-            raise Parked(step)
-        return Operation.model_validate(answer["operation"])
+            raise Parked(label)
+        return [Operation.model_validate(one) for one in answer["operations"]]

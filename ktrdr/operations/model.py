@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -13,6 +14,8 @@ Needs = Literal["cpu", "gpu"]
 """Where an operation runs best; one that would have a GPU is content with a CPU where none is free."""
 GPU = "gpu"
 """The places of an engine that have one."""
+MOST_CHILDREN = 64
+"""Of a campaign."""
 
 
 class Status(StrEnum):
@@ -84,13 +87,25 @@ class Happening(BaseModel, frozen=True):
 
 
 class Waiting(BaseModel, frozen=True):
-    """The child a parked parent waits for, and the share of the parent's bar that it fills."""
+    """The children a parked parent waits for, and the share of the parent's bar that they fill."""
 
-    step: str
-    operation_id: str
     label: str
+    """The step in words, such as `Training model`; of several children what they are, such as `trainings`."""
     begin: float
     end: float
+    children: tuple[str, ...] = ()
+    """Those that had not ended when it was parked."""
+    total: int = 1
+    """All children of the step: these, those that had ended before, and those that are still to be started."""
+    ended: int = 0
+    """How many had ended before."""
+    failed: int = 0
+    """How many of them without a result."""
+
+    def over(self, alive: int) -> bool:
+        """Whether the parent has something to do when so many of the children are alive: start another, or go on without any."""
+        unstarted = self.total - self.ended - len(self.children)
+        return alive == 0 or (unstarted > 0 and alive < len(self.children))
 
 
 class Operation(BaseModel):
@@ -129,23 +144,70 @@ class Operation(BaseModel):
             return None
         return round(((self.completed_at or datetime.now(UTC)) - self.started_at).total_seconds(), 3)
 
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended with nothing to show."""
+        return self.status.ended and self.status is not Status.COMPLETED and self.result_summary is None
+
     def json_dict(self) -> JSON:
         """The record as JSON-ready values."""
         return self.model_dump(mode="json")
 
 
-def with_child(parent: Operation, waiting: Waiting, child: Operation) -> Operation:
-    """The parent as it shows while `child` works for it: the child's progress fills its share of the bar."""
-    share = waiting.begin + (waiting.end - waiting.begin) * child.progress.percentage / 100
-    step = f"{waiting.label}: {child.progress.current_step}" if child.progress.current_step else waiting.label
-    context = {
-        **parent.progress.context,
-        "child": {
-            "operation_id": child.operation_id,
-            "operation_type": child.operation_type,
-            "status": child.status.value,
-            **child.progress.model_dump(mode="json"),
-        },
-    }
-    progress = parent.progress.model_copy(update={"percentage": round(share, 2), "current_step": step, "context": context})
-    return parent.model_copy(update={"progress": progress})
+@dataclass(frozen=True)
+class Parent:
+    """An operation that waits for children, and the children."""
+
+    record: Operation
+    waiting: Waiting
+    children: tuple[Operation, ...]
+
+    def with_child(self, child: Operation) -> Parent:
+        """With one of the children as it is now."""
+        others = (child if one.operation_id == child.operation_id else one for one in self.children)
+        return replace(self, children=tuple(others))
+
+    def shown(self) -> Operation:
+        """The parent as it shows while children work for it: their progress fills their share of its bar."""
+        if not self.children:
+            return self.record
+        progress = self._of_one(self.children[0]) if self.waiting.total == 1 else self._of_many()
+        return self.record.model_copy(update={"progress": progress})
+
+    def _of_one(self, child: Operation) -> Progress:
+        step = f"{self.waiting.label}: {child.progress.current_step}" if child.progress.current_step else self.waiting.label
+        about = {"child": {**brief(child), **child.progress.model_dump(mode="json")}}
+        return self._progress(child.progress.percentage, step, about)
+
+    def _of_many(self) -> Progress:
+        """The mean of all children, where one that has ended counts as whole and one that has not begun as nothing."""
+        waiting, alive = self.waiting, [child for child in self.children if not child.status.ended]
+        ended = waiting.ended + len(self.children) - len(alive)
+        failed = waiting.failed + sum(child.failed for child in self.children)
+        running = sum(child.status is Status.RUNNING for child in alive)
+        step = f"{ended} of {waiting.total} {waiting.label}, {running} running" + (f", {failed} failed" if failed else "")
+        mean = (100 * ended + sum(child.progress.percentage for child in alive)) / waiting.total
+        steps = {"steps_completed": ended, "steps_total": waiting.total}
+        return self._progress(mean, step, {"children": [brief(child) for child in alive]}).model_copy(update=steps)
+
+    def _progress(self, percentage: float, step: str, about: JSON) -> Progress:
+        share = self.waiting.begin + (self.waiting.end - self.waiting.begin) * percentage / 100
+        changed = {"percentage": round(share, 2), "current_step": step, "context": {**self.record.progress.context, **about}}
+        return self.record.progress.model_copy(update=changed)
+
+
+def brief(child: Operation) -> JSON:
+    """A child as the progress of its parent names it."""
+    return {
+        "operation_id": child.operation_id, "operation_type": child.operation_type, "status": child.status.value,
+        "percentage": child.progress.percentage, "current_step": child.progress.current_step,
+    }  # fmt: skip
+
+
+def lineage(before: Operation) -> JSON:
+    """What an operation says that goes on where `before` has stopped."""
+    kept = before.checkpoint
+    return {
+        "operation_id": before.operation_id, "checkpoint_id": kept.checkpoint_id if kept else None,
+        "position": kept.position if kept else None,
+    }  # fmt: skip

@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from ktrdr.errors import Conflict, NotFound
 from ktrdr.operations.database import transaction
-from ktrdr.operations.model import Happening, Operation, Progress, State, Status, Waiting, with_child
+from ktrdr.operations.model import Happening, Operation, Parent, Progress, State, Status, Waiting
 from ktrdr.operations.tables import events, operations, steps
 
 JSON = dict[str, Any]
@@ -38,6 +38,8 @@ class OperationQuery:
     resumable: bool = False
     limit: int = 50
     offset: int = 0
+    outermost: bool = False
+    """Without those that others have started."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,18 @@ class Readings:
             raise Conflict(f"{part!r} stands for more than one operation: {', '.join(found[:5])}", hint="give more of the id")
         return found[0]
 
-    async def waiting(self, operation_id: str) -> tuple[Operation, Waiting | None]:
-        """An operation, and which child it waits for, if any."""
+    async def parent(self, operation_id: str) -> Parent | None:
+        """An operation with the children that it waits for; None where it waits for none."""
         async with transaction(self._engine) as connection:
             row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()
-            waiting = Waiting.model_validate(row.waiting) if row.waiting and row.state != State.ENDED else None
-            return (await self._records(connection, [row]))[0], waiting
+            return (await self._parents(connection, [row])).get(operation_id)
+
+    async def campaign(self, operation_id: str) -> str | None:
+        """The outermost operation that one belongs to; None where it was started by itself."""
+        async with transaction(self._engine) as connection:
+            path: str = (await connection.execute(select(o.path).where(o.operation_id == operation_id))).scalar_one()
+            outermost = path.split("/")[1]
+            return None if outermost == operation_id else outermost
 
     async def parameters(self, operation_id: str) -> JSON:
         """What an operation was asked to do."""
@@ -114,6 +122,8 @@ class Readings:
             wanted.append(o.operation_type == query.operation_type)
         if query.active_only:
             wanted.append(o.state.in_(ALIVE))
+        if query.outermost:
+            wanted.append(o.parent_operation_id.is_(None))
         if query.resumable:
             wanted.append(resumable())
         async with transaction(self._engine) as connection:
@@ -136,12 +146,12 @@ class Readings:
             rows = (await connection.execute(select(operations).where(o.parent_operation_id == operation_id).order_by(o.created_at))).all()
             return await self._records(connection, rows)
 
-    async def child_of_step(self, operation_id: str, step: str) -> Operation | None:
-        """The operation that a step of another has started."""
+    async def children_of_steps(self, operation_id: str, wanted: Sequence[str]) -> dict[str, Operation]:
+        """The operations that these steps of another have started, as far as they have, by step."""
         async with transaction(self._engine) as connection:
-            wanted = select(operations).where(o.parent_operation_id == operation_id, o.step_key == step)
-            row = (await connection.execute(wanted)).one_or_none()
-            return (await self._records(connection, [row]))[0] if row is not None else None
+            started = select(operations).where(o.parent_operation_id == operation_id, o.step_key.in_(wanted))
+            rows = (await connection.execute(started)).all()
+            return dict(zip((row.step_key for row in rows), await self._records(connection, rows), strict=True))
 
     async def checkpointed(self, checkpoint_id: str | None = None) -> list[Operation]:
         """Operations that have a checkpoint, newest first; or the one that has this."""
@@ -194,19 +204,21 @@ class Readings:
         return [operation_id for operation_id in operation_ids if operation_id not in kept]
 
     async def _records(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Operation]:
-        """Rows as records; a parent that waits shows the progress of its child."""
+        """Rows as records; a parent that waits shows the progress of its children."""
+        parents = await self._parents(connection, rows)
+        return [parents[row.operation_id].shown() if row.operation_id in parents else record(row) for row in rows]
+
+    async def _parents(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> dict[str, Parent]:
+        """Those of the rows that wait for children."""
         waiting = {row.operation_id: Waiting.model_validate(row.waiting) for row in rows if row.waiting and row.state != State.ENDED}
-        ids = [w.operation_id for w in waiting.values()]
+        ids = [child for its in waiting.values() for child in its.children]
         found = (await connection.execute(select(operations).where(o.operation_id.in_(ids)))).all() if ids else []
-        children = {row.operation_id: row for row in found}
-        grandchildren = await self._records(connection, list(children.values())) if children else []
-        shown = {child.operation_id: child for child in grandchildren}
-        return [
-            with_child(record(row), waiting[row.operation_id], shown[waiting[row.operation_id].operation_id])
-            if row.operation_id in waiting
-            else record(row)
+        children = {child.operation_id: child for child in await self._records(connection, found)} if found else {}
+        return {
+            row.operation_id: Parent(record(row), its, tuple(children[child] for child in its.children))
             for row in rows
-        ]
+            if (its := waiting.get(row.operation_id)) is not None
+        }
 
 
 def resumable() -> ColumnElement[bool]:

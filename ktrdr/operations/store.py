@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -16,31 +15,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from ktrdr.agents.budget import Limits
 from ktrdr.errors import Conflict, LostOwnership, NotFound
 from ktrdr.operations import database
-from ktrdr.operations.model import GPU, CheckpointRef, ErrorRecord, Needs, Operation, Progress, State, Status, Waiting, with_child
+from ktrdr.operations.model import GPU, CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting
+from ktrdr.operations.new import NewOperation, row_of
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record, utc_now
 from ktrdr.operations.spending import Spending
 from ktrdr.operations.tables import attempts, events, operations, steps
-from ktrdr.operations.tracing import context_of
 
-AHEAD = timedelta(minutes=10)
-"""One step of priority is worth so much waiting; therefore nothing waits for ever."""
 LONGEST_BACK_OFF = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class NewOperation:
-    """An operation that does not exist yet."""
-
-    operation_type: str
-    parameters: JSON
-    metadata: JSON = field(default_factory=dict)
-    profile: str = "light"
-    priority: int = 0
-    idempotency_key: str | None = None
-    resumed_from: JSON | None = None
-    needs: Needs = "cpu"
-    traceparent: str | None = None
-    """The span that asked for it, if anything traced did."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +38,14 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """How many operations of some types may be alive at the same time, all together."""
+
+    types: tuple[str, ...]
+    most: int
+
+
+@dataclass(frozen=True)
 class Cancelling:
     """What a request to cancel met."""
 
@@ -65,11 +54,6 @@ class Cancelling:
     """Attempts that must be told."""
     ended: list[str]
     """Operations that ended at once."""
-
-
-def new_id(operation_type: str, now: datetime) -> str:
-    """An id such as `op_training_20261121_093000_1a2b3c4d`."""
-    return f"op_{operation_type}_{now:%Y%m%d_%H%M%S}_{secrets.token_hex(4)}"
 
 
 class Store(Readings):
@@ -104,10 +88,10 @@ class Store(Readings):
 
     # --- starting
 
-    async def submit(self, new: NewOperation, *, limit_active: int | None = None) -> Operation:
+    async def submit(self, new: NewOperation, *, limit: Limit | None = None) -> Operation:
         """Add an operation to the queue; the same idempotency key yields the operation it made before.
 
-        With `limit_active`, Conflict when so many of this type have not ended.
+        Conflict when as many are alive as `limit` allows.
         """
         async with self._writing() as connection:
             if new.idempotency_key is not None:
@@ -116,56 +100,62 @@ class Store(Readings):
                 row = (await connection.execute(before)).one_or_none()
                 if row is not None:
                     return (await self._records(connection, [row]))[0]
-            if limit_active is not None:
-                await database.lock(connection, f"limit {new.operation_type}")
-                alive = select(o.operation_id).where(o.operation_type == new.operation_type, o.state != State.ENDED).order_by(o.created_at)
-                ids = (await connection.execute(alive)).scalars().all()
-                if len(ids) >= limit_active:
-                    raise Conflict(
-                        f"{len(ids)} {new.operation_type} running already: {ids[0]}",
-                        hint=f"wait for it, or: ktrdr cancel {ids[0]}", code="limit_reached", details={"operation_id": ids[0]},
-                    )  # fmt: skip
+            if limit is not None:
+                await self._within(connection, limit)
             return record(await self._insert(connection, new, parent=None, step=None))
 
+    async def _within(self, connection: AsyncConnection, limit: Limit) -> None:
+        """Conflict unless another one may be started; children count as their parents."""
+        await database.lock(connection, f"limit {limit.types[0]}")
+        alive = select(o.operation_id, o.operation_type).where(o.operation_type.in_(limit.types), o.parent_operation_id.is_(None))
+        rows = (await connection.execute(alive.where(o.state != State.ENDED).order_by(o.created_at))).all()
+        if len(rows) >= limit.most:
+            first, kind = rows[0]
+            raise Conflict(
+                f"{len(rows)} {kind} running already: {first}", hint=f"wait for it, or: ktrdr cancel {first}", code="limit_reached",
+                details={"operation_id": first},
+            )  # fmt: skip
+
     async def _insert(self, connection: AsyncConnection, new: NewOperation, parent: Row[Any] | None, step: str | None) -> Row[Any]:
-        now = self._now()
-        operation_id = new_id(new.operation_type, now)
-        priority = new.priority if parent is None else parent.priority + 1
-        values: JSON = {
-            "operation_id": operation_id, "operation_type": new.operation_type, "status": Status.PENDING, "state": State.QUEUED,
-            "profile": new.profile, "needs": new.needs, "priority": priority, "queue_at": now - priority * AHEAD,
-            "parent_operation_id": parent.operation_id if parent is not None else None, "step_key": step,
-            "path": f"{parent.path if parent is not None else '/'}{operation_id}/", "idempotency_key": new.idempotency_key,
-            "parameters": new.parameters, "metadata": new.metadata, "created_at": now, "resumed_from": new.resumed_from,
-            "warnings": [],
-            "traceparent": context_of(parent.operation_id, parent.traceparent).traceparent if parent is not None else new.traceparent,
-        }  # fmt: skip
-        row = (await connection.execute(insert(operations).values(values).returning(*operations.c))).one()
-        await self._log(connection, operation_id, 0, "queued")
+        row = (await connection.execute(insert(operations).values(row_of(new, parent, step, self._now())).returning(*operations.c))).one()
+        await self._log(connection, row.operation_id, 0, "queued")
         return row
 
-    async def park_again(self, operation_id: str, attempt: int, waiting: Waiting) -> bool:
-        """Park a parent whose child runs already; False if the child has ended meanwhile."""
-        async with self._writing() as connection:
-            state = (await connection.execute(select(o.state).where(o.operation_id == waiting.operation_id))).scalar_one()
-            if state == State.ENDED:
-                return False
-            await self._own(connection, operation_id, attempt, state=State.PARKED, waiting=waiting.model_dump(), lease_until=None)
-            await self._end_attempt(connection, operation_id, attempt, "parked", child=waiting.operation_id)
-            return True
+    async def park(
+        self, operation_id: str, attempt: int, waiting: Waiting, new: Mapping[str, NewOperation], metadata_key: str | None = None
+    ) -> bool:
+        """Start these children, by step, and park their parent until it has something to do; or nothing of both.
 
-    async def park(self, operation_id: str, attempt: int, new: NewOperation, waiting: Waiting, metadata_key: str | None) -> Operation:
-        """Start a child and park its parent, or nothing of both."""
+        False where it has something to do already, because a child has ended meanwhile: it is not parked then. A parent that
+        is to be cancelled starts nothing more and ends instead.
+        """
         async with self._writing() as connection:
-            parent = await self._locked(connection, operation_id)
-            child = record(await self._insert(connection, new, parent, waiting.step))
-            named = waiting.model_copy(update={"operation_id": child.operation_id})
-            metadata = {**parent.metadata, metadata_key: child.operation_id} if metadata_key else parent.metadata
-            await self._own(
-                connection, operation_id, attempt, state=State.PARKED, waiting=named.model_dump(), metadata=metadata, lease_until=None
-            )
-            await self._end_attempt(connection, operation_id, attempt, "parked", child=child.operation_id)
-            return child
+            parent = await self._locked(connection, operation_id)  # from here on no child of it ends
+            if parent.cancel_requested_at is not None:
+                await self._own(connection, operation_id, attempt, **self._cancelled(parent.cancel_reason))
+                await self._end_attempt(connection, operation_id, attempt, "cancelled")
+                await self._wake(connection, [operation_id])
+                return True
+            started = [(await self._insert(connection, child, parent, step)).operation_id for step, child in new.items()]
+            waiting = waiting.model_copy(update={"children": (*waiting.children, *started)})
+            values: JSON = {"waiting": waiting.model_dump(mode="json"), "lease_until": o.lease_until}
+            if started:
+                values["fruitless"] = 0
+            if metadata_key:
+                values["metadata"] = {**parent.metadata, metadata_key: waiting.children[0]}
+            over = waiting.over(await self._alive(connection, waiting))
+            if not over:
+                values |= {"state": State.PARKED, "lease_until": None}
+            await self._own(connection, operation_id, attempt, **values)
+            if not over:
+                for_whom = {"children": len(waiting.children)} if waiting.total > 1 else {"child": waiting.children[0]}
+                await self._end_attempt(connection, operation_id, attempt, "parked", **for_whom)
+            return not over
+
+    async def _alive(self, connection: AsyncConnection, waiting: Waiting) -> int:
+        """How many of the children that are waited for have not ended."""
+        alive = select(func.count()).where(o.operation_id.in_(waiting.children), o.state != State.ENDED)
+        return (await connection.execute(alive)).scalar_one()
 
     # --- attempts
 
@@ -186,7 +176,7 @@ class Store(Readings):
             taken = update(operations).where(o.operation_id.in_(ids), o.state == State.QUEUED)
             taken = taken.values(
                 state=State.STARTING, status=Status.RUNNING, attempt=o.attempt + 1, lease_owner=owner, lease_until=now + lease,
-                started_at=func.coalesce(o.started_at, now), waiting=None,
+                started_at=func.coalesce(o.started_at, now),
             )  # fmt: skip
             await connection.execute(taken)
             rows = (await connection.execute(select(operations).where(o.operation_id.in_(ids)))).all()
@@ -251,9 +241,9 @@ class Store(Readings):
                 await connection.execute(self._owned(operation_id, attempt).values(lease_until=until))
 
     async def set_progress(self, operation_id: str, attempt: int, progress: Progress) -> None:
-        """Note how far an attempt is."""
+        """Note how far an attempt is; from now on it shows its own progress and no longer that of children."""
         async with self._writing() as connection:
-            await self._own(connection, operation_id, attempt, progress=progress.model_dump(mode="json"))
+            await self._own(connection, operation_id, attempt, progress=progress.model_dump(mode="json"), waiting=None)
 
     async def describe(self, operation_id: str, attempt: int, metadata: JSON) -> None:
         """Add to an operation's metadata."""
@@ -369,8 +359,10 @@ class Store(Readings):
                     f"{operation_id} is already {row.status}", hint=f"ktrdr status {operation_id}", details={"status": row.status}
                 )
             below = o.path.startswith(row.path, autoescape=True)
-            alive = select(operations).where(below, o.state != State.ENDED).order_by(o.path).with_for_update()
-            tree = (await connection.execute(alive)).all()
+            above = o.operation_id == row.parent_operation_id  # it may be parking, and must not miss an end
+            alive = select(operations).where(or_(below, above), o.state != State.ENDED).order_by(o.path).with_for_update()
+            tree = [each for each in (await connection.execute(alive)).all() if each.operation_id != row.parent_operation_id]
+            shown = {each.operation_id: each.progress for each in await self._records(connection, tree)}
             idle = [r.operation_id for r in tree if r.state not in LEASED]
             for each in tree:
                 why = reason if each.operation_id == operation_id else "Parent cancelled"
@@ -381,7 +373,7 @@ class Store(Readings):
                 if each.cancel_requested_at is None:
                     await self._log(connection, each.operation_id, each.attempt, "cancel_requested", reason=why)
                 if each.operation_id in idle:
-                    values |= self._cancelled(why)
+                    values |= self._cancelled(why) | {"progress": shown[each.operation_id].model_dump(mode="json")}
                     await self._log(connection, each.operation_id, each.attempt, "cancelled")
                 mine = update(operations).where(o.operation_id == each.operation_id, o.state == each.state, o.attempt == each.attempt)
                 await connection.execute(mine.values(**values))
@@ -389,17 +381,25 @@ class Store(Readings):
             return Cancelling(operation_id, [(r.operation_id, r.attempt) for r in tree if r.operation_id not in idle], idle)
 
     async def _wake(self, connection: AsyncConnection, ended: Sequence[str]) -> None:
-        """Queue the parents that waited for these."""
+        """Show the parents of these what has become of them, and queue those that have something to do now.
+
+        Whoever calls this has the parents locked: of two children that end at once, the second sees the first one's end.
+        """
         for child_id in ended:
-            child = (await connection.execute(select(operations).where(o.operation_id == child_id))).one()
-            parked = (o.operation_id == child.parent_operation_id) & (o.state == State.PARKED)
-            parent = (await connection.execute(select(operations).where(parked))).one_or_none()
-            if parent is not None:
-                shown = with_child(record(parent), Waiting.model_validate(parent.waiting), record(child))
-                progress = shown.progress.model_dump(mode="json")
-                woken = update(operations).where(parked).values(state=State.QUEUED, not_before=None, progress=progress)
-                await connection.execute(woken)
-                await self._log(connection, parent.operation_id, parent.attempt, "woken", child=child_id, status=child.status)
+            child = await self._row(connection, child_id)
+            above = select(operations).where(o.operation_id == child.parent_operation_id, o.state != State.ENDED)
+            row = (await connection.execute(above)).one_or_none()
+            if row is None or not row.waiting:
+                continue
+            parent = (await self._parents(connection, [row]))[row.operation_id]
+            if child_id not in parent.waiting.children:
+                continue
+            values: JSON = {"progress": parent.shown().progress.model_dump(mode="json")}
+            if row.state == State.PARKED and parent.waiting.over(sum(not one.status.ended for one in parent.children)):
+                values |= {"state": State.QUEUED, "not_before": None}
+                await self._log(connection, row.operation_id, row.attempt, "woken", child=child_id, status=child.status)
+            unmoved = (o.operation_id == row.operation_id) & (o.state == row.state)
+            await connection.execute(update(operations).where(unmoved).values(**values))
 
     async def _row(self, connection: AsyncConnection, operation_id: str) -> Row[Any]:
         return (await connection.execute(select(operations).where(o.operation_id == operation_id))).one()

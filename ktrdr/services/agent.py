@@ -16,10 +16,11 @@ from ktrdr.llm.models import KEY, choose_model
 from ktrdr.operations.model import Operation
 from ktrdr.operations.readings import OperationQuery
 from ktrdr.operations.spending import Spending
+from ktrdr.operations.store import Limit
 from ktrdr.services.operations import OperationsService
 
 JSON = dict[str, Any]
-RESEARCH = "agent_research"
+RESEARCH, CAMPAIGN = "agent_research", "research_campaign"
 FIRST_CALL = 24_000
 """Bytes of a first request, and so the most tokens that it can have."""
 CHILD_KEYS = {
@@ -37,11 +38,16 @@ class Trigger:
     model: str | None = None
     designer: str | None = None
     seed: int | None = None
+    tries: int | None = None
     candidates: int | None = None
+    """So many cycles of the goal, each with a candidate of its own."""
+    parallel: int | None = None
+    """So many of them at once."""
 
     def parameters(self) -> JSON:
-        """The parameters of the cycle's operation."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        """The parameters of a cycle's operation."""
+        whole = ("candidates", "parallel")
+        return {name: value for name, value in vars(self).items() if value is not None and name not in whole}
 
 
 @dataclass(frozen=True)
@@ -73,17 +79,24 @@ class AgentService:
         self._spending = spending
 
     async def trigger(self, asked: Trigger, idempotency_key: str | None = None) -> Operation:
-        """Start a cycle. Raises Conflict when as many run as are allowed, Invalid for a model that cannot be asked, and
-        Refused where the budget does not hold a first call to it.
+        """Start a cycle, or a campaign of several, which counts as one. Raises Conflict when as many run as are allowed,
+        Invalid for a model that cannot be asked, and Refused where the budget does not hold a first call to it.
         """
         if asked.brief and asked.strategy:
             raise Invalid("a cycle takes a goal or a strategy, not both", hint="leave one of them out")
+        if asked.parallel is not None and asked.candidates is None:
+            raise Invalid(
+                f"parallel ({asked.parallel}) says how many of several candidates are at work at once", hint="give candidates too"
+            )
         designer = asked.designer or default_designer(asked)
         if designer == CLAUDE:
             await self._affordable(asked.model)
-        limit = self._workspace.settings.research_limit
-        parameters = asked.parameters() | {"designer": designer}
-        return await self._operations.start(RESEARCH, parameters, idempotency_key=idempotency_key, limit_active=limit)
+        limit = Limit((RESEARCH, CAMPAIGN), self._workspace.settings.research_limit)
+        cycle = asked.parameters() | {"designer": designer}
+        if asked.candidates is None:
+            return await self._operations.start(RESEARCH, cycle, idempotency_key=idempotency_key, limit=limit)
+        campaign = {"candidates": asked.candidates, "parallel": asked.parallel, "research": cycle}
+        return await self._operations.start(CAMPAIGN, campaign, idempotency_key=idempotency_key, limit=limit)
 
     async def budget(self) -> Budget:
         """What language models may cost today, and have cost."""
@@ -107,25 +120,28 @@ class AgentService:
             )
 
     async def active(self) -> Operation | None:
-        """The newest cycle that has not ended."""
+        """The newest cycle or campaign that has not ended."""
         return await self._newest(active_only=True)
 
     async def last(self) -> Operation | None:
-        """The newest cycle, ended or not."""
+        """The newest cycle or campaign, ended or not."""
         return await self._newest(active_only=False)
 
     async def cancel(self, operation_id: str | None = None) -> CancelledCycle:
-        """Cancel a cycle and its child; NotFound when none runs."""
+        """Cancel a cycle or a campaign with all below it; NotFound when none runs."""
         cycle = await self._operations.get(operation_id) if operation_id else await self.active()
-        if cycle is None or cycle.operation_type != RESEARCH or cycle.status.ended:
+        if cycle is None or cycle.operation_type not in (RESEARCH, CAMPAIGN) or cycle.status.ended:
             raise NotFound("No active research cycle to cancel", code="no_active_cycle", hint="ktrdr agent status")
         child = child_of(cycle)
         running = next((c.operation_id for c in await self._operations.children(cycle.operation_id) if not c.status.ended), None)
         return CancelledCycle(await self._operations.cancel(cycle.operation_id), running or child)
 
     async def _newest(self, *, active_only: bool) -> Operation | None:
-        page = await self._operations.find(OperationQuery(operation_type=RESEARCH, active_only=active_only, limit=1))
-        return page.operations[0] if page.operations else None
+        newest: list[Operation] = []
+        for kind in (RESEARCH, CAMPAIGN):
+            query = OperationQuery(operation_type=kind, active_only=active_only, outermost=True, limit=1)
+            newest += (await self._operations.find(query)).operations
+        return max(newest, key=lambda operation: operation.created_at, default=None)
 
 
 def default_designer(asked: Trigger) -> str:

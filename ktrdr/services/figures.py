@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from ktrdr.operations.engine import Slot
 from ktrdr.operations.model import Operation
+from ktrdr.operations.new import type_of
 
 SHORT = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0)
 CYCLE = "agent_research"
@@ -58,8 +59,7 @@ class OperationFigures:
             self._cycle.observe(took)
             for gate in (operation.result_summary or {}).get("gates", ()):
                 self._gates.labels(gate["gate"], PASSED if gate["passed"] else REFUSED).inc()
-        elif operation.parent_operation_id and operation.operation_type in PHASES:
-            phase = PHASES[operation.operation_type]
+        elif (phase := phase_of(operation)) is not None:
             self._phase.labels(phase).observe(took)
             self._used(phase, operation)
 
@@ -94,6 +94,11 @@ class OperationFigures:
         for slot in slots:
             self._workers.labels(slot.profile, "busy" if slot.operation_id else "idle").inc()
         return generate_latest(self.registry)
+
+
+def phase_of(operation: Operation) -> str | None:
+    """The phase of a cycle that an operation does; None where it belongs to none."""
+    return PHASES.get(operation.operation_type) if type_of(operation.parent_operation_id) == CYCLE else None
 
 
 def seconds(name: str, meaning: str, buckets: tuple[float, ...], registry: CollectorRegistry) -> Histogram:

@@ -18,9 +18,10 @@ from ktrdr.kinds.base import KINDS, Workspace
 from ktrdr.operations.dispatch import Dispatcher
 from ktrdr.operations.engine import Engine, Slot
 from ktrdr.operations.events import Event, Hub, follow
-from ktrdr.operations.model import Happening, Operation, Status
+from ktrdr.operations.model import Happening, Operation, Status, lineage
+from ktrdr.operations.new import NewOperation
 from ktrdr.operations.readings import OperationPage, OperationQuery
-from ktrdr.operations.store import NewOperation, Store
+from ktrdr.operations.store import Limit, Store
 from ktrdr.operations.tracing import resumed_below
 from ktrdr.services.figures import OperationFigures
 
@@ -45,17 +46,17 @@ class OperationsService:
         self._figures = figures
 
     async def start(
-        self, operation_type: str, parameters: JSON, *, idempotency_key: str | None = None, limit_active: int | None = None
+        self, operation_type: str, parameters: JSON, *, idempotency_key: str | None = None, limit: Limit | None = None
     ) -> Operation:
         """Check the parameters, write one row and return it; the same idempotency key never starts a second one.
 
         Raises Invalid for parameters that cannot be right, NotFound and NoData for what they name and is not there, and
-        Conflict when `limit_active` operations of this type have not ended.
+        Conflict when as many are alive as `limit` allows.
         """
         new = await prepared(self._workspace, operation_type, parameters, idempotency_key=idempotency_key)
         caller = telemetry.here()
         new = replace(new, traceparent=caller.traceparent if caller else None)
-        operation = await self._store.submit(new, limit_active=limit_active)
+        operation = await self._store.submit(new, limit=limit)
         self._dispatcher.wake()
         return operation
 
@@ -142,17 +143,12 @@ class OperationsService:
         """A new operation that goes on where an ended one stopped; by checkpoint id or operation id."""
         before = await self._resumable(checkpoint_or_operation)
         parameters = await self._store.parameters(before.operation_id)
-        kept = before.checkpoint
-        lineage = {
-            "operation_id": before.operation_id, "checkpoint_id": kept.checkpoint_id if kept else None,
-            "position": kept.position if kept else None,
-        }  # fmt: skip
         above = resumed_below(before.operation_id, await self._store.traceparent(before.operation_id), telemetry.here())
         # Prepared once already, with the texts as they were then: only what the kind runs on is asked for again.
         kind = KINDS.get(before.operation_type)(**parameters)
         new = NewOperation(
             before.operation_type, parameters, kind.metadata(), kind.launch_profile(), needs=kind.needs,
-            idempotency_key=idempotency_key, resumed_from=lineage, traceparent=above,
+            idempotency_key=idempotency_key, resumed_from=lineage(before), traceparent=above,
         )  # fmt: skip
         operation = await self._store.submit(new)
         self._dispatcher.wake()

@@ -11,7 +11,7 @@ from ktrdr.log import logger
 from ktrdr.operations.model import Operation
 from ktrdr.operations.store import Store
 from ktrdr.operations.tracing import spans_of
-from ktrdr.services.figures import PHASES
+from ktrdr.services.figures import phase_of
 from ktrdr.telemetry import Span, SpanContext, plain
 
 log = logger(__name__)
@@ -38,8 +38,7 @@ class OperationTraces:
         except Unavailable as error:
             log.warning("no spans of an operation", operation_id=operation.operation_id, reason=error.message)
             return
-        phase = PHASES.get(operation.operation_type) if operation.parent_operation_id else None
-        for span in spans_of(operation, traceparent, history, phase):
+        for span in spans_of(operation, traceparent, history, phase_of(operation)):
             self._send(span)
 
     async def command(self, operation_id: str, name: str, seconds: float, error: str | None) -> None:

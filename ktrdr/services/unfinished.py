@@ -57,8 +57,9 @@ class UnfinishedTrials:
             if await asyncio.to_thread(ledger.knows, named):
                 return
             given = KINDS.get(operation.operation_type).model_validate(await self._store.parameters(named))
+            campaign = await self._store.campaign(named)
             for number, fields in enumerate(given.unscored()):
-                own = {"key": f"{named}: ended {number}", "operation_id": named, "campaign": operation.parent_operation_id}
+                own = {"key": f"{named}: ended {number}", "operation_id": named, "campaign": campaign}
                 await asyncio.to_thread(ledger.append, Trial.model_validate({**fields, **own, "reason": operation.status.value}))
         except (KtrdrError, ValidationError) as error:
             log.warning("a trial was not recorded", operation_id=named, reason=str(error))

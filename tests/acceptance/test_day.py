@@ -88,7 +88,7 @@ def test_older_spellings_do_what_they_did(user: User) -> None:
 
 FOLLOWED = {
     "train": (("train", "slow.yaml", *LONG, "--follow"), "Epoch", "Training"),
-    "research": (("research", "momentum in EURUSD", "--candidates", "500", "--follow"), "Candidate", "Research"),
+    "research": (("research", "momentum in EURUSD", "--tries", "500", "--follow"), "Candidate", "Research"),
     "load": (("data", "load", "MADE", "--timeframe", "1m", "--mode", "full", "--provider", "synthetic", "--start", "2000-01-01", "--end",
               "2020-01-01"), "MADE 1m", "Data load"),
     "dummy": (("dummy", "start", "--duration", "60", "--iterations", "600"), "Iteration", "Dummy"),

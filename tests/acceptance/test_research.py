@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.process, pytest.mark.torch]
 GOAL = "find a momentum edge in EURUSD"
-QUICK = ("--designer", "offline", "--candidates", "4")
+QUICK = ("--designer", "offline", "--tries", "4")
 LENIENT = {"KTRDR_GATE_MIN_ACCURACY": "0", "KTRDR_GATE_MAX_LOSS": "9", "KTRDR_GATE_MIN_LOSS_DECREASE": "-9"}
 PHASES = ("designing", "training", "backtesting", "assessing")
 
@@ -92,7 +92,7 @@ def test_cancel_in_a_phase_ends_parent_and_child_at_once(user: User, phase: str)
     if phase == "training":
         long = long.replace("epochs: 20", "epochs: 400")
     (user.home / "strategies" / "long_one.yaml").write_text(long, encoding="utf-8")
-    words = (GOAL, "--designer", "offline", "--candidates", "200") if phase == "designing" else ("--strategy", "long_one")
+    words = (GOAL, "--designer", "offline", "--tries", "200") if phase == "designing" else ("--strategy", "long_one")
     started = user.json("research", *words)
     cycle = user.catch(started["operation_id"], lambda o: (o["metadata"]["phase"] == phase and bool(o["progress"]["context"].get("child"))
                       and o["progress"]["context"]["child"]["status"] == "running") or o["status"] in ENDED)  # fmt: skip
@@ -105,7 +105,7 @@ def test_cancel_in_a_phase_ends_parent_and_child_at_once(user: User, phase: str)
     assert child["status"] == "cancelled"
     assert child["error_message"] == "Parent cancelled"
     assert not runners_of(user)
-    again = user.json("research", GOAL, "--designer", "offline", "--candidates", "2")
+    again = user.json("research", GOAL, "--designer", "offline", "--tries", "2")
     user.run("cancel", again["operation_id"])
 
 
@@ -116,7 +116,7 @@ def runners_of(user: User) -> list[int]:
 
 
 def test_a_killed_backend_comes_back_and_the_cycle_finishes(user: User) -> None:
-    started = user.json("research", GOAL, "--designer", "offline", "--candidates", "6")
+    started = user.json("research", GOAL, "--designer", "offline", "--tries", "6")
     user.wait(started["operation_id"], lambda o: bool(o["progress"]["context"].get("child")))
     user.kill_backend()
     ended = user.wait(started["operation_id"], lambda o: o["status"] in ENDED, seconds=120)
@@ -125,7 +125,7 @@ def test_a_killed_backend_comes_back_and_the_cycle_finishes(user: User) -> None:
 
 
 def test_one_cycle_at_a_time(regular: User) -> None:
-    started = regular.json("research", GOAL, "--designer", "offline", "--candidates", "200")
+    started = regular.json("research", GOAL, "--designer", "offline", "--tries", "200")
     refused = regular.run("research", GOAL, "--designer", "offline", code=1)
     assert "Could not start research: active_cycle_exists" in refused.stderr
     done = regular.run("agent", "cancel")

@@ -375,7 +375,7 @@ def test_the_agent_triggers_shows_and_cancels_with_flat_bodies(api: httpx.Client
         "reason": "no_active_cycle",
         "message": "No active research cycle to cancel",
     }
-    response = api.post("/agent/trigger", json={"candidates": 500})
+    response = api.post("/agent/trigger", json={"tries": 500})
     body = response.json()
     assert (response.status_code, body["triggered"], body["model"]) == (202, True, None)
     assert "default" in body["message"]

@@ -103,11 +103,13 @@ class OnTheSpot:
             curve = Curve.model_validate(given) if (given := message["fields"].pop("curve", None)) else None
             self.workspace.trials.append(Trial(key=key, operation_id=self.operation_id, **message["fields"]), curve)
             return None
-        if message["step"] not in self.children:
-            child = json.loads(json.dumps(message["parameters"], allow_nan=False))
-            self.children[message["step"]] = run(self.workspace, message["operation_type"], child).operation
-            self.metadata[message["metadata_key"]] = self.children[message["step"]].operation_id
-        return {"parked": False, "operation": self.children[message["step"]].model_dump(mode="json")}
+        for wanted in message["children"]:
+            if wanted["step"] not in self.children:
+                child = json.loads(json.dumps(wanted["parameters"], allow_nan=False))
+                self.children[wanted["step"]] = run(self.workspace, wanted["operation_type"], child).operation
+            if message["metadata_key"]:
+                self.metadata[message["metadata_key"]] = self.children[wanted["step"]].operation_id
+        return {"parked": False, "operations": [self.children[wanted["step"]].model_dump(mode="json") for wanted in message["children"]]}
 
 
 @dataclass

@@ -23,8 +23,9 @@ async def designing(store: Store, **fields: object) -> Operation:
     """A running cycle whose design runs."""
     cycle = await store.submit(NewOperation("agent_research", {}, **fields))
     await store.claim("light", 1, LEASE, "me")
-    waiting = Waiting(step="designing", operation_id="", label="Designing", begin=0, end=25)
-    design = await store.park(cycle.operation_id, 1, NewOperation("agent_design", {}), waiting, None)
+    waiting = Waiting(label="Designing", begin=0, end=25)
+    assert await store.park(cycle.operation_id, 1, waiting, {"designing": NewOperation("agent_design", {})})
+    (design,) = await store.children(cycle.operation_id)
     [claim] = await store.claim("light", 1, LEASE, "me")
     assert claim.operation.operation_id == design.operation_id
     return claim.operation

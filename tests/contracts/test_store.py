@@ -13,11 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from ktrdr.errors import Conflict, Invalid, LostOwnership, NotFound, Unavailable
 from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, Status, Waiting
 from ktrdr.operations.readings import OperationQuery
-from ktrdr.operations.store import NewOperation, Store
+from ktrdr.operations.store import Limit, NewOperation, Store
 
 JSON = dict[str, Any]
 LEASE = timedelta(seconds=20)
-WAITING = Waiting(step="training", operation_id="", label="Training model", begin=25, end=65)
+WAITING = Waiting(label="Training model", begin=25, end=65)
 
 
 def new(operation_type: str = "dummy", **fields: Any) -> NewOperation:
@@ -62,12 +62,12 @@ async def test_the_same_key_starts_one_operation_even_at_the_same_moment(store: 
 
 
 async def test_a_limit_holds_even_at_the_same_moment(store: Store) -> None:
-    answers = await asyncio.gather(*(store.submit(new(), limit_active=2) for _ in range(10)), return_exceptions=True)
+    answers = await asyncio.gather(*(store.submit(new(), limit=Limit(("dummy",), 2)) for _ in range(10)), return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, Conflict)]
     assert len(refused) == 8
     assert {error.error_code for error in refused} == {"limit_reached"}
     assert refused[0].details["operation_id"].startswith("op_dummy")
-    await store.submit(new("training"), limit_active=1)  # another type has a limit of its own
+    await store.submit(new("training"), limit=Limit(("training",), 1))  # another type has a limit of its own
 
 
 async def test_the_urgent_and_the_old_are_claimed_first(store: Store) -> None:
@@ -151,7 +151,7 @@ async def test_an_attempt_that_lost_its_operation_can_change_nothing(store: Stor
     late: JSON = {
         "begin": (2**20,), "set_progress": (Progress(percentage=99),), "describe": ({"a": 1},), "warn": ("late",),
         "set_checkpoint": (ref(9),), "journal": ("late", "append_trial", 1), "finish": (Status.COMPLETED, {"late": True}),
-        "give_back": (), "lose": ("late", 3), "park": (new("training"), WAITING, None),
+        "give_back": (), "lose": ("late", 3), "park": (WAITING, {"training": new("training")}),
     }  # fmt: skip
     before = await store.get(operation.operation_id)
     for name, arguments in late.items():
@@ -277,8 +277,8 @@ async def test_an_unknown_operation(store: Store) -> None:
 async def parked(store: Store) -> tuple[Operation, Operation]:
     """A parent that waits for its child."""
     parent = await running(store, operation_type="agent_research")
-    child = await store.park(parent.operation_id, 1, new("training", profile="torch"), WAITING, "training_op_id")
-    return await store.get(parent.operation_id), child
+    assert await store.park(parent.operation_id, 1, WAITING, {"training": new("training", profile="torch")}, "training_op_id")
+    return await store.get(parent.operation_id), (await store.children(parent.operation_id))[0]
 
 
 async def test_a_parent_waits_and_shows_its_child(store: Store) -> None:
@@ -305,10 +305,9 @@ async def test_the_end_of_a_child_wakes_its_parent_and_progress_does_not_step_ba
     woken = (await store.claim("light", 1, LEASE, "me"))[0].operation
     assert (woken.operation_id, woken.attempt) == (parent.operation_id, 2)
     assert woken.progress.percentage == (65 if status is Status.COMPLETED else 25)
-    assert not await store.park_again(parent.operation_id, 2, WAITING.model_copy(update={"operation_id": child.operation_id}))
-    done = await store.child_of_step(parent.operation_id, "training")
-    assert done is not None
-    assert done.status is status
+    assert not await store.park(parent.operation_id, 2, WAITING.model_copy(update={"children": (child.operation_id,)}), {})
+    done = await store.children_of_steps(parent.operation_id, ["training", "backtest"])
+    assert {step: one.status for step, one in done.items()} == {"training": status}
 
 
 async def test_a_parent_that_was_lost_waits_again_for_the_same_child(store: Store) -> None:
@@ -321,7 +320,7 @@ async def test_a_parent_that_was_lost_waits_again_for_the_same_child(store: Stor
     await store.finish(child.operation_id, 1, Status.COMPLETED)
     await store.claim("light", 1, LEASE, "me")
     with pytest.raises(IntegrityError):  # the table holds one child per step
-        await store.park(parent.operation_id, 2, new("training"), WAITING, None)
+        await store.park(parent.operation_id, 2, WAITING, {"training": new("training")})
 
 
 async def test_a_parent_is_cancelled_with_all_below_it(store: Store) -> None:

@@ -65,10 +65,13 @@ class AnyOrder(RuleBasedStateMachine):
             assert claim.operation.status is Status.RUNNING
             assert claim.operation.operation_id not in self.ended
 
-    @rule(target=operations, parent=operations, attempt=attempts, step=st.sampled_from(["training", "backtest"]))
-    def park(self, parent: str, attempt: int, step: str) -> str:
-        waiting = Waiting(step=step, operation_id="", label=step, begin=0, end=50)
-        child = self.ask(self.store.park(parent, attempt, NewOperation("training", {}, profile=self.profile), waiting, "child_id"))
+    @rule(target=operations, parent=operations, attempt=attempts, step=st.sampled_from(["one", "two", "three"]), total=st.integers(1, 3))
+    def park(self, parent: str, attempt: int, step: str, total: int) -> str:
+        """With one more child, beside those that are alive."""
+        alive = tuple(one.operation_id for one in self.ask(self.store.children(parent)) if not one.status.ended)
+        waiting = Waiting(label=step, begin=0, end=50, children=alive, total=max(total, len(alive) + 1))
+        self.ask(self.store.park(parent, attempt, waiting, {step: NewOperation("training", {}, profile=self.profile)}, "child_id"))
+        child = self.ask(self.store.children_of_steps(parent, [step])).get(step)
         return str(child.operation_id) if child else parent
 
     @rule(operation=operations, attempt=attempts, status=st.sampled_from([Status.COMPLETED, Status.FAILED, Status.CANCELLED]))
@@ -121,6 +124,14 @@ class AnyOrder(RuleBasedStateMachine):
                 assert record.completed_at is not None
                 self.ended[operation_id] = record
             self.seen[operation_id] = events
+
+    @invariant()
+    def nobody_waits_for_what_has_ended(self) -> None:
+        leased = {operation_id for operation_id, _ in self.ask(self.store.leased("me"))}
+        for operation_id in self.seen:
+            if self.ask(self.store.get(operation_id)).status is Status.RUNNING and operation_id not in leased:
+                parent = self.ask(self.store.parent(operation_id))
+                assert not parent.waiting.over(sum(not child.status.ended for child in parent.children))
 
     def _known(self) -> set[str]:
         return {

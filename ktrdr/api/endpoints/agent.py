@@ -13,7 +13,7 @@ from ktrdr.agents.budget import NANO
 from ktrdr.api.deps import Agent, IdempotencyKey
 from ktrdr.api.errors import ErrorAnswer
 from ktrdr.errors import Conflict, KtrdrError, NotFound
-from ktrdr.operations.model import Operation
+from ktrdr.operations.model import MOST_CHILDREN, Operation
 from ktrdr.services.agent import Trigger, child_of
 
 router = APIRouter(prefix="/agent", tags=["agent"])
@@ -28,11 +28,13 @@ class TriggerRequest(BaseModel, extra="forbid"):
     model: str | None = Field(None, description="Which language model to ask.")
     designer: str | None = Field(None, description="claude, offline or scripted; by default claude where a key is set.")
     seed: int | None = Field(None, ge=0, lt=2**32)
-    candidates: int | None = Field(None, ge=1, le=10_000)
+    tries: int | None = Field(None, ge=1, le=10_000, description="How many strategies a search may try.")
+    candidates: int | None = Field(None, ge=1, le=MOST_CHILDREN, description="So many cycles of the goal, each with a strategy of its own.")
+    parallel: int | None = Field(None, ge=1, le=MOST_CHILDREN, description="So many of these cycles at once.")
 
 
 class Triggered(BaseModel):
-    """A cycle was started."""
+    """A cycle, or a campaign of several, was started."""
 
     triggered: Literal[True] = True
     operation_id: str
@@ -52,7 +54,7 @@ class Refusal(BaseModel):
 
 
 class ActiveStatus(BaseModel):
-    """Where the running cycle is."""
+    """Where the running cycle or campaign is."""
 
     status: Literal["active"] = "active"
     operation_id: str
@@ -110,7 +112,7 @@ class Budget(BaseModel):
     responses={status: {"model": Refusal | ErrorAnswer, "description": "No cycle was started."} for status in (404, 409, 422, 429)},
 )
 async def trigger(agent: Agent, body: TriggerRequest | None = None, idempotency_key: IdempotencyKey = None) -> Triggered | JSONResponse:
-    """Start a research cycle; no body at all researches a default goal."""
+    """Start a research cycle, or several with `candidates`; no body at all researches a default goal."""
     asked = Trigger(**(body or TriggerRequest()).model_dump())
     try:
         cycle = await agent.trigger(asked, idempotency_key)
@@ -121,6 +123,7 @@ async def trigger(agent: Agent, body: TriggerRequest | None = None, idempotency_
     goal = cycle.metadata.get("brief")
     about = f"Researching {goal!r}" if goal else f"Examining {cycle.metadata.get('strategy_name')}"
     default = "" if asked.brief or asked.strategy else " (no goal was given, this is the default one)"
+    about += f" in {asked.candidates} cycles" if asked.candidates else ""
     designer = str(cycle.metadata.get("designer"))
     return Triggered(operation_id=cycle.operation_id, model=cycle.metadata.get("model"), designer=designer, message=about + default)
 

@@ -5,18 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ktrdr.api.deps import JSON, Answer, IdempotencyKey, Operations, Started, StartedTraining, started
-from ktrdr.errors import Conflict, NotFound
+from ktrdr.errors import Conflict, Invalid, NotFound
 from ktrdr.kinds.backtesting import Backtesting
 from ktrdr.kinds.data_load import DataLoad
 from ktrdr.kinds.dummy import Dummy
 from ktrdr.kinds.model_explanation import ModelExplanation
 from ktrdr.kinds.strategy_check import StrategyCheck
 from ktrdr.kinds.training import Training
+from ktrdr.operations.model import MOST_CHILDREN
 
 router = APIRouter()
+
+
+class TrainingStart(Training):
+    """A training, or a campaign of trainings that differ in their seed alone."""
+
+    seeds: int | None = Field(None, ge=1, le=MOST_CHILDREN, description="So many trainings, each with a seed of its own.")
+    parallel: int | None = Field(None, ge=1, le=MOST_CHILDREN, description="So many of them at once.")
+
+    def asked(self) -> tuple[str, JSON]:
+        """What is started, and with which parameters."""
+        training = given(self)
+        seeds, parallel = training.pop("seeds", None), training.pop("parallel", None)
+        if seeds is not None:
+            return "training_campaign", {"seeds": seeds, "parallel": parallel, "training": training}
+        if parallel is not None:
+            raise Invalid(f"parallel ({parallel}) says how many of several trainings run at once", hint="give seeds too")
+        return "training", training
 
 
 def given(body: BaseModel) -> JSON:
@@ -25,16 +43,16 @@ def given(body: BaseModel) -> JSON:
 
 
 @router.post("/trainings/start", status_code=202, tags=["trainings"])
-async def start_training(body: Training, operations: Operations, idempotency_key: IdempotencyKey = None) -> StartedTraining:
-    """Train a strategy's network on bars."""
-    answer = started(await operations.start("training", given(body), idempotency_key=idempotency_key))
+async def start_training(body: TrainingStart, operations: Operations, idempotency_key: IdempotencyKey = None) -> StartedTraining:
+    """Train a strategy's network on bars; with `seeds`, once for each of them."""
+    answer = started(await operations.start(*body.asked(), idempotency_key=idempotency_key))
     return StartedTraining(**answer.model_dump(), task_id=answer.operation_id)
 
 
 @router.post("/trainings/check", tags=["trainings"])
-async def check_training(body: Training, operations: Operations) -> Answer[JSON]:
+async def check_training(body: TrainingStart, operations: Operations) -> Answer[JSON]:
     """Check everything a training needs and say what would be trained; nothing is started."""
-    return Answer(data=(await operations.check("training", given(body))).metadata)
+    return Answer(data=(await operations.check(*body.asked())).metadata)
 
 
 @router.post("/backtests/start", status_code=202, tags=["backtests"])

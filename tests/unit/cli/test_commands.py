@@ -199,7 +199,7 @@ def cycle(**changes: Any) -> JSON:
     metadata = {
         "phase": "training", "brief": "find a momentum edge in EURUSD", "designer": "offline", "model": None, "strategy_name": None,
         "understood": "Understood as: momentum on EURUSD 1h; by default: the bar size 1h.", "symbol": "EURUSD", "timeframe": "1h",
-        "parameters": {"seed": 7, "candidates": 64},
+        "parameters": {"seed": 7, "tries": 64},
     }  # fmt: skip
     child = {"operation_id": TRAINING, "operation_type": "training", "status": "running", **operation()["progress"]}
     progress = {

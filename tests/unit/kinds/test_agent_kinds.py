@@ -41,7 +41,7 @@ def test_a_goal_is_understood_and_its_series_divided_by_time(workspace: Workspac
     about = ready.metadata()
     assert about["phase"] == "designing"
     assert about["understood"].startswith("momentum on EURUSD 1h")
-    assert about["parameters"] == {"seed": 7, "candidates": 32}
+    assert about["parameters"] == {"seed": 7, "tries": 32}
 
 
 def test_without_a_goal_the_default_one_is_named(workspace: Workspace):

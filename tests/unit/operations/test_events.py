@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ktrdr.operations.events import KEPT_EVENTS, KEPT_STREAMS, Hub
-from ktrdr.operations.model import Operation, Progress, Status, Waiting
+from ktrdr.operations.model import Operation, Parent, Progress, Status, Waiting
 
 
 def operation(name: str, status: Status = Status.RUNNING, percentage: float = 0, parent: str | None = None) -> Operation:
@@ -65,10 +65,11 @@ def test_ended_operations_that_nobody_follows_make_room_for_others() -> None:
 
 def test_a_parent_shows_the_child_that_it_waits_for_and_no_other() -> None:
     hub = Hub()
-    hub.park(operation("parent"), Waiting(step="s", operation_id="child", label="Training", begin=20, end=60))
+    waiting = Waiting(label="Training", begin=20, end=60, children=("child",))
+    hub.park(Parent(operation("parent"), waiting, (operation("child", parent="parent"),)))
     hub.publish(operation("child", percentage=50, parent="parent"))
     hub.publish(operation("another", percentage=90, parent="parent"))
-    assert heard(hub, "parent") == [("started", 0), ("progress", 40)]
+    assert heard(hub, "parent") == [("started", 20), ("progress", 40)]
     hub.unpark("parent")
     hub.publish(operation("child", percentage=60, parent="parent"))
     assert len(heard(hub, "parent")) == 2

@@ -47,8 +47,9 @@ def test_cycles_their_phases_and_gates_are_counted() -> None:
     figures.ended(ended("agent_research", Status.FAILED, 60, error=refused, result_summary={"gates": gates}))
     figures.ended(ended("agent_research", Status.COMPLETED, 40, result_summary={"gates": gates[:1]}))
     figures.ended(ended("agent_research", Status.CANCELLED))
-    figures.ended(ended("training", Status.COMPLETED, 4, parent_operation_id="op_agent_research"))
+    figures.ended(ended("training", Status.COMPLETED, 4, parent_operation_id="op_agent_research_20261121_093000_1a2b3c4d"))
     figures.ended(ended("training", Status.COMPLETED, 4))  # nobody's child: no phase
+    figures.ended(ended("training", Status.COMPLETED, 4, parent_operation_id="op_training_campaign_20261121_093000_1a2b3c4d"))
     found = shown(figures)
     outcomes = {outcome: found[f'agent_cycles_total{{outcome="{outcome}"}}'] for outcome in ("gate_failed", "completed", "cancelled")}
     assert outcomes == {"gate_failed": 1, "completed": 1, "cancelled": 1}
@@ -61,7 +62,7 @@ def test_cycles_their_phases_and_gates_are_counted() -> None:
 def test_tokens_and_dollars_are_counted_by_phase_also_of_a_phase_that_failed() -> None:
     figures = OperationFigures()
     spent = {"calls": 2, "input_tokens": 107, "output_tokens": 20, "cache_read_tokens": 3, "cache_write_tokens": 4, "cost_usd": 0.25}
-    child = {"parent_operation_id": "op_agent_research"}
+    child = {"parent_operation_id": "op_agent_research_20261121_093000_1a2b3c4d"}
     assert shown(figures)['agent_tokens_total{phase="designing"}'] == 0
     figures.ended(ended("agent_design", Status.COMPLETED, result_summary={"spent": spent}, **child))
     failed = ErrorRecord(code="unavailable", message="Claude API error: rate_limit_exceeded", details={"spent": spent})
