@@ -13,6 +13,10 @@ Needs = Literal["cpu", "gpu"]
 """Where an operation runs best; one that would have a GPU is content with a CPU where none is free."""
 GPU = "gpu"
 """The places of an engine that have one."""
+CPU = "cpu"
+"""The places of an engine that take any profile."""
+Signal = Literal["cancel", "drain"]
+"""What an attempt can be told."""
 
 
 class Status(StrEnum):
