@@ -42,9 +42,9 @@ class Keeper:
 
     def hear(self, _: str, payload: str) -> None:
         """Something was said to some attempt."""
-        operation_id, attempt, word = payload.split()
-        if (operation_id, attempt) == (self._key[0], str(self._key[1])):
-            self._tell(word)
+        mine = f"{self._key[0]} {self._key[1]} "
+        if payload.startswith(mine):
+            self._tell(payload.removeprefix(mine))
 
     def missed(self) -> None:
         """Something may have been said that was not heard: the row knows."""

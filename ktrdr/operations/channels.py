@@ -67,7 +67,7 @@ class Channels:
             begun = time.monotonic()
             try:
                 await self._listen(channels, hear, missed)
-            except (DBAPIError, NoFreeConnection, OSError, *driver_errors()) as error:
+            except (DBAPIError, NoFreeConnection, OSError, driver_error()) as error:
                 log.warning("not listening", channels=" ".join(channels), reason=str(error).strip())
             pause = AGAIN_SECONDS if time.monotonic() - begun > PROBE_SECONDS else min(2 * pause, LONGEST_AGAIN_SECONDS)
             await asyncio.sleep(pause)
@@ -83,18 +83,19 @@ class Channels:
             while True:
                 async for word in raw.notifies(timeout=PROBE_SECONDS):
                     hear(word.channel, word.payload)
-                await raw.execute("SELECT 1")  # a connection whose other end is gone is silent too
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await raw.execute("SELECT 1")  # a connection whose other end is gone is silent too
         finally:
-            with suppress(DBAPIError, *driver_errors()):
+            with suppress(DBAPIError, driver_error()):
                 await connection.invalidate()  # one that listens is of no use to others
                 await connection.close()
 
 
-def driver_errors() -> tuple[type[Exception], ...]:
+def driver_error() -> type[Exception]:
     """What the PostgreSQL driver raises by itself."""
     import psycopg
 
-    return (psycopg.Error,)
+    return psycopg.Error
 
 
 class News:

@@ -122,7 +122,7 @@ class Lead:
 
 
 def _engine(url: str, most: int | None) -> AsyncEngine:
-    sizes = {"pool_size": most, "max_overflow": 0} if most else {}
+    sizes: dict[str, Any] = {"pool_size": most, "max_overflow": 0} if most else {}
     try:
         named = make_url(url)
         drivers = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite+aiosqlite"}

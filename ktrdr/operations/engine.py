@@ -26,6 +26,9 @@ class Slot:
 class Reach(Protocol):
     """How attempts are reached, wherever they run."""
 
+    far: bool
+    """Whether they are begun elsewhere, and may take their time: one that is cancelled before is not waited for."""
+
     def signal(self, operation_id: str, attempt: int, signal: Signal) -> bool:
         """Tell an attempt something; False if it is known not to run here."""
 

@@ -19,7 +19,7 @@ DRAIN_SECONDS = 10.0
 class LocalEngine:
     """Attempts on this machine, in a fixed number of slots per profile and one for each GPU."""
 
-    outlives = False
+    outlives = far = False
 
     def __init__(
         self, slots: dict[str, int], launcher: Launcher, doors: Doors, on_end: Callable[[], None], *,

@@ -22,6 +22,8 @@ log = logger(__name__)
 class Cluster:
     """Reaches attempts wherever they run, and passes on what happens to them."""
 
+    far = True
+
     def __init__(self, store: Store, hub: Hub, missed: Callable[[], None]) -> None:
         self._store = store
         self._hub = hub

@@ -349,8 +349,11 @@ class Store(Readings):
                 await self._wake(connection, [operation_id])
             return record(await self._row(connection, operation_id))
 
-    async def cancel(self, operation_id: str, reason: str) -> Cancelling:
-        """Ask a whole subtree to stop: what has no process ends at once, the rest must be told."""
+    async def cancel(self, operation_id: str, reason: str, *, unbegun: bool = False) -> Cancelling:
+        """Ask a whole subtree to stop: what has no process ends at once, the rest must be told.
+
+        With `unbegun`, what was claimed and has not begun ends at once too: whoever begins it finds that it is not theirs.
+        """
         now = self._now()
         async with self._writing() as connection:
             row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one_or_none()
@@ -363,7 +366,8 @@ class Store(Readings):
             below = o.path.startswith(row.path, autoescape=True)
             alive = select(operations).where(below, o.state != State.ENDED).order_by(o.path).with_for_update()
             tree = (await connection.execute(alive)).all()
-            idle = [r.operation_id for r in tree if r.state not in LEASED]
+            begun = (State.RUNNING,) if unbegun else LEASED
+            idle = [r.operation_id for r in tree if r.state not in begun]
             for each in tree:
                 why = reason if each.operation_id == operation_id else "Parent cancelled"
                 values: JSON = {
@@ -374,7 +378,10 @@ class Store(Readings):
                     await self._log(connection, each.operation_id, each.attempt, "cancel_requested", reason=why)
                 if each.operation_id in idle:
                     values |= self._cancelled(why)
-                    await self._log(connection, each.operation_id, each.attempt, "cancelled")
+                    if each.state == State.STARTING:
+                        await self._end_attempt(connection, each.operation_id, each.attempt, "cancelled")
+                    else:
+                        await self._log(connection, each.operation_id, each.attempt, "cancelled")
                 mine = update(operations).where(o.operation_id == each.operation_id, o.state == each.state, o.attempt == each.attempt)
                 await connection.execute(mine.values(**values))
             await self._wake(connection, idle)

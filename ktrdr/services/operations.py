@@ -115,7 +115,7 @@ class OperationsService:
         """
         begun = time.monotonic()
         whole = await self._store.resolve(operation_id)
-        outcome = await self._store.cancel(whole, reason or CANCELLED_BY_USER)
+        outcome = await self._store.cancel(whole, reason or CANCELLED_BY_USER, unbegun=self._engine.far)
         for told, attempt in outcome.running:
             self._engine.signal(told, attempt, "cancel")
         for ended in outcome.ended:
