@@ -193,6 +193,15 @@ def head(here: ClusterWorld, operation_id: str) -> None:
         here.nodes.again(name)
 
 
+def tell_drain(here: ClusterWorld, operation_id: str) -> None:
+    """What a dispatcher says to an attempt on a node that is to be emptied."""
+    import psycopg
+
+    attempt = here.get(operation_id)["attempt"]
+    with psycopg.connect(here.server.get_uri(), autocommit=True) as connection:
+        connection.execute("SELECT pg_notify('ktrdr_control', %s)", (f"{operation_id} {attempt} drain",))
+
+
 def stop_postgres(here: ClusterWorld) -> None:
     os.kill(here.server.get_pid(), signal.SIGQUIT)
     while Path(f"/proc/{here.server.get_pid()}").exists():
