@@ -56,6 +56,12 @@ def test_importing_the_api_loads_no_numeric_library() -> None:
 
 
 @pytest.mark.process
+def test_importing_commands_and_api_loads_nothing_of_ray() -> None:
+    modules = ["ktrdr.api.app", "ktrdr.cli.app", "ktrdr.cli.commands.dispatcher", "ktrdr.wiring", "ktrdr.worker.main"]
+    assert "ray" not in loaded_after(f"import {', '.join(modules)}")
+
+
+@pytest.mark.process
 def test_importing_every_kind_loads_no_numeric_library() -> None:
     assert not loaded_after("from ktrdr.kinds.base import KINDS; KINDS.names()") & HEAVY
 
