@@ -26,7 +26,7 @@ from bench.operations.nodes import Nodes, nodes
 from bench.operations.world import ENDED, JSON, SAMPLE, World, quantiles, tell, world
 
 LONG = {"start_date": "2012-01-01", "end_date": "2015-01-01"}
-EPOCHS = 150
+EPOCHS = 200
 """A training that works for ten seconds or so, with a checkpoint after each epoch."""
 SETTINGS: JSON = {"checkpoint_seconds": 0}
 
@@ -233,17 +233,16 @@ KEEPS = (driver, dispatcher, backend, postgres)
 
 def suffer(here: ClusterWorld, strike: Callable[[ClusterWorld, str], None], wanted: str) -> JSON:
     """Strike in the middle of a training: when that is noticed, when it works again, and whether it ends as an undisturbed one."""
-    operation_id = here.start("/trainings/start", slow())
-    here.until(operation_id, lambda o: o["checkpoint"] is not None)
-    time.sleep(1)
-    begun = time.monotonic()
     if strike is dispatcher:
         here.dispatch()
-        time.sleep(8)  # long enough to stand by
-        begun = time.monotonic()
+        time.sleep(10)  # long enough to stand by
+    operation_id = here.start("/trainings/start", slow())
+    here.until(operation_id, lambda o: o["checkpoint"] is not None)
     where = node_of(here, operation_id)
+    begun = time.monotonic()
     strike(here, operation_id)
     struck = time.monotonic()
+    time.sleep(0.2)  # the database hears a moment later that somebody is gone
     seen: JSON = {}
     while True:
         happened = here.history(operation_id)
@@ -270,10 +269,13 @@ def recover(here: ClusterWorld, strike: Callable[[ClusterWorld, str], None]) -> 
     """Make the cluster whole again."""
     if strike in (raylet, machine, frozen):
         for name in ("one", "two"):
-            if strike is frozen:
-                here.nodes.signal(name, signal.SIGCONT)
-            if not here.nodes.processes(name, "/raylet/raylet") or strike is frozen:
-                here.nodes.again(name)
+            here.nodes.signal(name, signal.SIGCONT)
+        deadline = time.monotonic() + 20  # a raylet that wakes learns that it counts as dead, and leaves
+        while not (gone := [name for name in ("one", "two") if not here.nodes.processes(name, "/raylet/raylet")]):
+            assert time.monotonic() < deadline, "both nodes are there"
+            time.sleep(0.1)
+        for name in gone:
+            here.nodes.again(name)
 
 
 def undisturbed() -> str:

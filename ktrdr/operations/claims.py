@@ -30,6 +30,19 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """An attempt that has its operation, and where it runs; before it begins nobody can say."""
+
+    operation_id: str
+    attempt: int
+    profile: str
+    lease_owner: str
+    node: str | None
+    pid: int | None
+    device: str | None
+
+
+@dataclass(frozen=True)
 class Cancelling:
     """What a request to cancel met."""
 

@@ -81,8 +81,8 @@ class Cluster:
     async def slots(self) -> list[Slot]:
         """What runs, and where."""
         return [
-            Slot(row.node or "starting", GPU if row.device else row.profile, row.operation_id, row.attempt, row.pid, row.device)
-            for row in await self._store.places()
+            Slot(each.node or "starting", GPU if each.device else each.profile, each.operation_id, each.attempt, each.pid, each.device)
+            for each in await self._store.placed()
         ]
 
     def _hear(self, _: str, operation_id: str) -> None:

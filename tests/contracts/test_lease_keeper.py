@@ -46,9 +46,10 @@ class Node:
         return await self.store.get(self.operation_id)
 
     async def pid(self) -> int:
-        (place,) = await self.store.places()
+        (place,) = await self.store.placed()
         assert (place.node, place.lease_owner) == ("here", "here")
-        return int(place.pid)
+        assert place.pid
+        return place.pid
 
     async def reachable(self, *, yes: bool) -> None:
         """Let nobody connect to the database, or everybody again."""
