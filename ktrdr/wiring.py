@@ -15,7 +15,6 @@ from ktrdr.evaluation.trials import Curve
 from ktrdr.kinds.base import Workspace
 from ktrdr.operations.channels import QUEUE, Channels, News
 from ktrdr.operations.claims import Place
-from ktrdr.operations.cluster import check
 from ktrdr.operations.devices import gpus_here
 from ktrdr.operations.dispatch import Dispatcher
 from ktrdr.operations.engine import Engine
@@ -125,7 +124,6 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
 
     Runners on this machine are started by `launcher`, or by what suits this system.
     """
-    check(settings)
     ports = open_workspace(settings)
     settings.home.mkdir(parents=True, exist_ok=True)
     store = await Store.open(settings.operations_url)
