@@ -89,8 +89,9 @@ class Lead:
     async def release(self) -> None:
         """Let another one have it."""
         if self._session:
-            with suppress(DBAPIError):
-                await self._session.execute(text("SELECT pg_advisory_unlock_all()"))
+            if not self._session.invalidated:
+                with suppress(DBAPIError):
+                    await self._session.execute(text("SELECT pg_advisory_unlock_all()"))
             await self._session.close()
         if self._file:
             self._file.close()
@@ -117,6 +118,8 @@ class Lead:
                 return True
         except DBAPIError as error:
             log.warning("the lead cannot be asked for", reason=str(error.orig))
+            if self._session:
+                await self._session.invalidate()  # nothing more can be said on it, and what it held is free
         await self.release()
         return False
 

@@ -43,5 +43,7 @@ def test_a_backend_outlives_its_database_and_what_runs_ends_well(server: Any) ->
         server.ensure_postgres_running()
         record = here.until(operation_id, lambda o: o["status"] in ENDED)
         assert (record["status"], record["attempt"]) == ("completed", 1)
+        again = here.start("/dummy/start", {"duration": 0.1, "iterations": 1})
+        assert here.until(again, lambda o: o["status"] in ENDED, seconds=20)["status"] == "completed"
         assert here.process
         assert here.process.poll() is None
