@@ -7,7 +7,8 @@ import os
 from typing import Any
 
 from ktrdr.cluster.keeper import Keeper
-from ktrdr.log import configure
+from ktrdr.errors import KtrdrError
+from ktrdr.log import configure, logger
 from ktrdr.operations.attend import attend
 from ktrdr.operations.channels import CONTROL, NEWS, QUEUE
 from ktrdr.operations.claims import Claim, Place
@@ -19,6 +20,7 @@ from ktrdr.wiring import open_doors, runner_environment
 NICER = 10
 """Runners let their guardians go first, so that a busy node still hears a cancel."""
 WORKER = "ktrdr.worker"
+log = logger(__name__)
 
 
 class Attempt:
@@ -43,8 +45,12 @@ class Attempt:
 
         if self._life is None:
             self._life = asyncio.create_task(live(self._claim, self._settings, self._runner, here(), gpu()))
-        await asyncio.shield(self._life)
-        exit_actor()
+        try:
+            await asyncio.shield(self._life)
+        except KtrdrError as error:  # it could not begin; its lease says so to others
+            log.error("attempt not begun", operation_id=self._claim.operation.operation_id, reason=str(error))
+        finally:
+            exit_actor()  # whatever happened: a guardian without work would hold its place
 
 
 def here() -> str:

@@ -119,7 +119,7 @@ class Dispatcher:
             await self._take_back([each for each in unbegun if each not in running], "nobody started it before its dispatcher ended")
         dead = await self._engine.dead()
         silent = await self._store.leased(left=self._left_in_doubt) if dead else []
-        lost = [each for each, certain in dead.items() if certain or each in silent]
+        lost = [each for each, certain in dead.items() if (certain or each in silent) and await self._store.owned(*each)]
         await self._take_back(lost, "its guardian died")
 
     async def _renew(self) -> None:
