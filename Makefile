@@ -9,7 +9,7 @@ PYTHON := $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	if $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-unit test-integration quality format bench verdict faults up down clean
+.PHONY: help setup demo test test-unit test-integration quality format bench verdict cluster-test faults up down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
@@ -71,6 +71,13 @@ bench: $(VENV)/.installed .venv-bench/.installed ## measure our claims against p
 
 verdict: $(VENV)/.installed ## measure how often luck and how often an edge is promoted (ten minutes)
 	PYTHONPATH=. $(BIN)/python bench/null_campaigns.py
+
+$(VENV)/.installed-cluster: $(VENV)/.installed-dev
+	@$(PIP) install -e '.[cluster]' -c constraints.txt
+	@touch $@
+
+cluster-test: $(VENV)/.installed-cluster ## a Ray cluster on this machine: the contract of engines, work and faults (half an hour)
+	$(PYTEST) tests/contracts tests/cluster -m cluster
 
 faults: $(VENV)/.installed ## measure cancel, crash and recovery times
 	$(BIN)/python -m bench.operations all

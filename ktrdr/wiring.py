@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +13,18 @@ from typing import Any
 from ktrdr.agents.budget import Cost, Limits
 from ktrdr.evaluation.trials import Curve
 from ktrdr.kinds.base import Workspace
+from ktrdr.operations.channels import QUEUE, Channels, News
+from ktrdr.operations.claims import Place
 from ktrdr.operations.devices import gpus_here
 from ktrdr.operations.dispatch import Dispatcher
-from ktrdr.operations.events import Hub
+from ktrdr.operations.engine import Engine
+from ktrdr.operations.events import Audience, Hub
 from ktrdr.operations.guardian import Doors
 from ktrdr.operations.launch import Launcher, suitable_launcher
 from ktrdr.operations.local import LocalEngine
 from ktrdr.operations.model import Operation
 from ktrdr.operations.new import NewOperation
+from ktrdr.operations.remote import Cluster
 from ktrdr.operations.store import Store
 from ktrdr.services.agent import AgentService
 from ktrdr.services.collector import Exporter
@@ -30,9 +34,9 @@ from ktrdr.services.operations import OperationsService, prepared
 from ktrdr.services.reports import ReportsService
 from ktrdr.services.traces import OperationTraces
 from ktrdr.services.unfinished import UnfinishedTrials
-from ktrdr.settings import Settings
+from ktrdr.settings import Settings, variable
 from ktrdr.stores.trials import Trial
-from ktrdr.telemetry import collector
+from ktrdr.telemetry import Span, collector
 from ktrdr.workspace import open_workspace
 
 ONE_THREAD = (
@@ -44,6 +48,8 @@ ONE_THREAD = (
     "POLARS_MAX_THREADS",
 )
 """Two threads on two busy cores make small networks six times slower, and other bits."""
+GUARDIAN_CONNECTIONS = 3
+"""One that listens, one for the lease, one for what the runner says."""
 LAST_SPANS_SECONDS = 0.5
 """A backend that leaves waits no longer for a collector."""
 
@@ -64,34 +70,23 @@ class Backend:
 def runner_environment(settings: Settings) -> dict[str, str]:
     """What runner processes find in their environment: these settings, a cache in the home unless one is named, one thread each."""
     values = settings.model_dump(mode="json", exclude={"token"}, exclude_none=True)
-    given = {f"KTRDR_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+    given = {variable(name): value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
     own = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", **dict.fromkeys(ONE_THREAD, "1")}
-    inherited = {name: value for name, value in os.environ.items() if name != "KTRDR_TOKEN"}
+    inherited = {name: value for name, value in os.environ.items() if name != "KTRDR_TOKEN" and not name.startswith("RAY_")}
     return {"NUMBA_CACHE_DIR": str(settings.folder("cache")), **inherited, **given, **own}
 
 
-@asynccontextmanager
-async def open_backend(settings: Settings, launcher: Launcher | None = None) -> AsyncIterator[Backend]:
-    """A backend that takes operations from the queue until it is closed; then what runs is drained.
-
-    Runners are started by `launcher`, or by what suits this system.
-    """
-    ports = open_workspace(settings)
-    settings.home.mkdir(parents=True, exist_ok=True)
-    store = await Store.open(settings.operations_url)
+def doors_of(
+    settings: Settings,
+    ports: Workspace,
+    store: Store,
+    audience: Audience,
+    *,
+    trace: Callable[[Span], None] | None,
+    place: Place | None = None,
+) -> Doors:
+    """What a guardian works with, in whatever process it is."""
     spending = store.spending(Limits.of(settings))
-    figures = OperationFigures()
-    exporter = Exporter() if collector() else None
-    traces = OperationTraces(store, exporter.send) if exporter else None
-    unfinished = UnfinishedTrials(store, ports)
-
-    def on_end(operation: Operation) -> None:
-        figures.ended(operation)
-        unfinished.ended(operation)
-        if traces:
-            traces.ended(operation)
-
-    hub = Hub(on_end)
 
     async def append_trial(operation: Operation, step_key: str, fields: dict[str, Any]) -> int:
         curve = Curve.model_validate(given) if (given := fields.pop("curve", None)) else None
@@ -117,24 +112,53 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
         return await prepared(ports, operation_type, parameters)
 
     commands = (append_trial, journal_step, reserve_budget, settle_budget, sum_spending)
-    doors = Doors(
-        store, hub, {command.__name__: command for command in commands}, start_child, ports.checkpoints.delete,
-        settings.cancel_grace_seconds, settings.max_attempts, settings.runner_memory_mb,
-        exporter.send if exporter else None,
+    return Doors(
+        store, audience, {command.__name__: command for command in commands}, start_child, ports.checkpoints.delete,
+        settings.cancel_grace_seconds, settings.max_attempts, settings.runner_memory_mb, trace, place,
     )  # fmt: skip
-    slots = {"light": settings.light_slots, "torch": settings.torch_slots}
-    start = launcher or suitable_launcher(runner_environment(settings))
-    idle = 60 * settings.preload_minutes
-    gpus = await asyncio.to_thread(gpus_here, settings.gpus)
-    engine = LocalEngine(slots, start, doors, lambda: dispatcher.wake(), gpus=gpus, idle_seconds=idle)  # noqa: PLW0108  (it is made below)
-    dispatcher = Dispatcher(store, engine, hub, settings)
+
+
+@asynccontextmanager
+async def open_backend(settings: Settings, launcher: Launcher | None = None) -> AsyncIterator[Backend]:
+    """A backend that answers until it is closed. On this machine it takes operations from the queue too, and then what runs is drained;
+    on a cluster a dispatcher takes them, and what runs goes on.
+
+    Runners on this machine are started by `launcher`, or by what suits this system.
+    """
+    ports = open_workspace(settings)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    store = await Store.open(settings.operations_url)
+    figures = OperationFigures()
+    exporter = Exporter() if collector() else None
+    traces = OperationTraces(store, exporter.send) if exporter else None
+    unfinished = UnfinishedTrials(store, ports)
+
+    def on_end(operation: Operation) -> None:
+        figures.ended(operation)
+        unfinished.ended(operation)
+        if traces:
+            traces.ended(operation)
+
+    hub = Hub(on_end)
+    engine: LocalEngine | Cluster
+    dispatcher: Dispatcher | Cluster
+    if settings.engine == "ray":
+        engine = dispatcher = Cluster(store, hub, unfinished.catch_up)
+    else:
+        doors = doors_of(settings, ports, store, hub, trace=exporter.send if exporter else None)
+        slots = {"light": settings.light_slots, "torch": settings.torch_slots}
+        start = launcher or suitable_launcher(runner_environment(settings))
+        gpus = await asyncio.to_thread(gpus_here, settings.gpus)
+        engine = LocalEngine(slots, start, doors, lambda: dispatcher.wake(), gpus=gpus, idle_seconds=60 * settings.preload_minutes)  # noqa: PLW0108  (it is made below)
+        dispatcher = Dispatcher(store, engine, hub, settings)
     operations = OperationsService(store, engine, dispatcher, hub, workspace=ports, figures=figures)
+    agent = AgentService(operations, ports, store.spending(Limits.of(settings)))
     housekeeping: asyncio.Task[None] | None = None
     try:
         await dispatcher.start()
         unfinished.catch_up()
         housekeeping = asyncio.create_task(tidy_for_ever(store, ports.checkpoints, settings), name="housekeeping")
-        yield Backend(settings, ports, operations, AgentService(operations, ports, spending), ReportsService(operations, ports), traces)
+        yield Backend(settings, ports, operations, agent, ReportsService(operations, ports), traces)
     finally:
         if housekeeping:
             housekeeping.cancel()
@@ -146,3 +170,41 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
         await store.close()
         if exporter:
             await asyncio.to_thread(exporter.close, LAST_SPANS_SECONDS)
+
+
+@asynccontextmanager
+async def open_doors(settings: Settings, place: Place) -> AsyncIterator[tuple[Doors, Channels]]:
+    """What a guardian works with on a node of a cluster, and how it hears and is heard."""
+    store = await Store.open(settings.operations_url, connections=GUARDIAN_CONNECTIONS)
+    channels = store.channels()
+    exporter = Exporter() if collector() else None
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        trace = exporter.send if exporter else None
+        yield doors_of(settings, open_workspace(settings), store, News(channels), trace=trace, place=place), channels
+    finally:
+        await channels.settle()
+        await store.close()
+        if exporter:
+            await asyncio.to_thread(exporter.close, LAST_SPANS_SECONDS)
+
+
+@asynccontextmanager
+async def open_dispatcher(settings: Settings, engine_on: Callable[[Channels, Callable[[], None]], Engine]) -> AsyncIterator[Dispatcher]:
+    """The dispatcher of a cluster, on the engine that is made from the channels and from what wakes it."""
+    store = await Store.open(settings.operations_url)
+    channels = store.channels()
+    engine = engine_on(channels, lambda: dispatcher.wake())  # noqa: PLW0108  (it is made below)
+    dispatcher = Dispatcher(store, engine, News(channels), settings)
+    listening: asyncio.Task[None] | None = None
+    try:
+        await dispatcher.start()
+        listening = asyncio.create_task(channels.listen([QUEUE], lambda *_: dispatcher.wake(), dispatcher.wake), name="queue")
+        yield dispatcher
+    finally:
+        if listening:
+            listening.cancel()
+        await dispatcher.stop()
+        await engine.close()
+        await channels.settle()
+        await store.close()

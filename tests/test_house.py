@@ -56,13 +56,19 @@ def test_importing_the_api_loads_no_numeric_library() -> None:
 
 
 @pytest.mark.process
+def test_importing_commands_and_api_loads_nothing_of_ray() -> None:
+    modules = ["ktrdr.api.app", "ktrdr.cli.app", "ktrdr.cli.commands.dispatcher", "ktrdr.wiring", "ktrdr.worker.main"]
+    assert "ray" not in loaded_after(f"import {', '.join(modules)}")
+
+
+@pytest.mark.process
 def test_importing_every_kind_loads_no_numeric_library() -> None:
     assert not loaded_after("from ktrdr.kinds.base import KINDS; KINDS.names()") & HEAVY
 
 
 def test_only_the_edges_catch_everything() -> None:
     """`except Exception` stands at the edges of runner, engine and API, and nowhere else."""
-    allowed = {"ktrdr/worker/main.py", "ktrdr/operations/local.py", "ktrdr/api/errors.py"}
+    allowed = {"ktrdr/worker/main.py", "ktrdr/operations/attend.py", "ktrdr/api/errors.py"}
     found = set()
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.operations import agent, bars, cancel, interrupt, kill, listing, progress, start
+from bench.operations import agent, bars, cancel, cluster, interrupt, kill, listing, progress, start
 
 FULL = {
     "start": lambda n: start.measure(n or 10),
@@ -17,16 +17,18 @@ FULL = {
     "bars": lambda n: bars.measure(n or 200),
     "agent": lambda n: agent.measure(n or 100),
 }
+APART = {"cluster": lambda n: cluster.measure(n or 100)}
+"""Needs `ktrdr[cluster]`, and takes long."""
 
 
 def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench.operations", description="Measure operations under fire.")
-    parser.add_argument("what", nargs="?", default="all", choices=[*FULL, "all"])
+    parser.add_argument("what", nargs="?", default="all", choices=[*FULL, *APART, "all"])
     parser.add_argument("--samples", type=int, help="instead of the full count")
     given = parser.parse_args()
     names = list(FULL) if given.what == "all" else [given.what]
-    held = [FULL[name](given.samples) for name in names]
+    held = [{**FULL, **APART}[name](given.samples) for name in names]
     return 0 if all(held) else 1
 
 

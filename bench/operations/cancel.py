@@ -23,7 +23,7 @@ def one_training(here: World, *, stubborn: bool = False) -> float:
     """Start a training, wait until it works, cancel it."""
     operation_id = here.start("/trainings/start", BUSY)
     here.until(operation_id, lambda o: o["progress"]["context"].get("batch_number") is not None)
-    pid = here.runners()[0]["pid"]
+    (pid,) = [each["pid"] for each in here.runners() if each["operation_id"] == operation_id]
     time.sleep(random.uniform(0, 0.2))  # at any moment of an epoch, not always at the start of one
     if stubborn:
         os.kill(pid, signal.SIGSTOP)
@@ -41,14 +41,20 @@ def tree(samples: int) -> JSON:
     taken = []
     with world(design_candidates=5000) as here:
         for _ in range(samples):
-            operation_id = here.start("/agent/trigger", {})
-            here.until(operation_id, lambda o: "Candidate" in o["progress"]["current_step"])
-            pids = [runner["pid"] for runner in here.runners()]
-            assert pids
-            taken.append(cancel(here, operation_id, pids))
-            children = here.client.get(f"/operations/{operation_id}/children").json()["data"]
-            assert [child["status"] for child in children] == ["cancelled"], children
+            taken.append(one_cycle(here))
     return quantiles(taken)
+
+
+def one_cycle(here: World) -> float:
+    """Start a cycle, wait until its design works, cancel it."""
+    operation_id = here.start("/agent/trigger", {})
+    here.until(operation_id, lambda o: "Candidate" in o["progress"]["current_step"])
+    pids = [runner["pid"] for runner in here.runners() if "agent" in runner["operation_id"]]
+    assert pids
+    taken = cancel(here, operation_id, pids)
+    children = here.client.get(f"/operations/{operation_id}/children").json()["data"]
+    assert [child["status"] for child in children] == ["cancelled"], children
+    return taken
 
 
 def cancel(here: World, operation_id: str, pids: list[int]) -> float:

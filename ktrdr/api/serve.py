@@ -78,7 +78,11 @@ async def leave_when_idle(app: FastAPI, settings: Settings, server: uvicorn.Serv
     """Stop the server when there has been neither work nor a caller for so many minutes."""
     while not serving.done():
         await asyncio.wait([serving], timeout=min(IDLE_TICK_SECONDS, settings.idle_minutes * 30))
-        active = (await app.state.backend.operations.find(OperationQuery(limit=1))).active_count if not serving.done() else 0
+        try:
+            active = (await app.state.backend.operations.find(OperationQuery(limit=1))).active_count if not serving.done() else 0
+        except Unavailable as error:  # the database will be back, and until then nobody knows
+            log.warning("whether there is work cannot be asked", reason=error.message)
+            continue
         if active:
             app.state.last_request = time.monotonic()
         elif time.monotonic() - app.state.last_request > settings.idle_minutes * 60:

@@ -48,6 +48,7 @@ COMMANDS = (
     Command("up", "Backend", "Start the local backend."),
     Command("down", "Backend", "Stop the local backend."),
     Command("serve", "Backend", "Run a backend in this terminal."),
+    Command("dispatcher", "Backend", "Run the dispatcher of a cluster in this terminal."),
     Command("config", "Backend", "Show every setting with its value and meaning."),
 )
 

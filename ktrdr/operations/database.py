@@ -25,9 +25,11 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 log = logger(__name__)
 
 
-async def connect(url: str) -> AsyncEngine:
-    """An engine on a database whose tables are as this version needs them; Unavailable if it cannot be used."""
-    engine = _engine(url)
+async def connect(url: str, most: int | None = None) -> AsyncEngine:
+    """An engine on a database whose tables are as this version needs them, with at most so many connections; Unavailable if it
+    cannot be used.
+    """
+    engine = _engine(url, most)
     ready = False
     try:
         if engine.dialect.name == "sqlite":  # first without aiosqlite, whose thread outlives a file that cannot be opened
@@ -76,11 +78,20 @@ class Lead:
         """Whether this backend has it; takes it if nobody does."""
         return await (self._held_in_postgresql() if self._engine.dialect.name == "postgresql" else self._held_in_file())
 
+    async def taken(self) -> bool:
+        """Whether any process on this PostgreSQL has it."""
+        key = "((classid::bigint << 32) | objid::bigint) = hashtextextended('ktrdr lead', 0)"
+        here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        locks = f"SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND {here} AND {key})"  # noqa: S608
+        async with transaction(self._engine) as connection:
+            return bool((await connection.execute(text(locks))).scalar_one())
+
     async def release(self) -> None:
         """Let another one have it."""
         if self._session:
-            with suppress(DBAPIError):
-                await self._session.execute(text("SELECT pg_advisory_unlock_all()"))
+            if not self._session.invalidated:
+                with suppress(DBAPIError):
+                    await self._session.execute(text("SELECT pg_advisory_unlock_all()"))
             await self._session.close()
         if self._file:
             self._file.close()
@@ -107,15 +118,18 @@ class Lead:
                 return True
         except DBAPIError as error:
             log.warning("the lead cannot be asked for", reason=str(error.orig))
+            if self._session:
+                await self._session.invalidate()  # nothing more can be said on it, and what it held is free
         await self.release()
         return False
 
 
-def _engine(url: str) -> AsyncEngine:
+def _engine(url: str, most: int | None) -> AsyncEngine:
+    sizes: dict[str, Any] = {"pool_size": most, "max_overflow": 0} if most else {}
     try:
         named = make_url(url)
         drivers = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite+aiosqlite"}
-        engine = create_async_engine(named.set(drivername=drivers.get(named.drivername, named.drivername)), pool_pre_ping=True)
+        engine = create_async_engine(named.set(drivername=drivers.get(named.drivername, named.drivername)), pool_pre_ping=True, **sizes)
     except ArgumentError as error:
         raise Invalid(f"KTRDR_DATABASE_URL is no database address: {error}", hint="such as postgresql://user@host/ktrdr") from None
     except ModuleNotFoundError as error:

@@ -11,53 +11,66 @@ from datetime import timedelta
 from ktrdr.errors import LostOwnership, Unavailable
 from ktrdr.log import logger
 from ktrdr.operations.engine import Engine
-from ktrdr.operations.events import Hub
+from ktrdr.operations.events import Audience
 from ktrdr.operations.model import GPU
 from ktrdr.operations.store import Store
 from ktrdr.settings import Settings
 
 TICK_SECONDS = 1.0
 """The queue is looked at so often even when nobody says that it has changed."""
+START_SECONDS = 60.0
+"""So long an attempt may take to begin that is started on another machine; then its guardian renews its lease."""
+SLACK_SECONDS = 2.0
+"""A renewal may be late by so much."""
 log = logger(__name__)
 
 
 class Dispatcher:
     """Takes from the queue, as long as no other backend of this database does."""
 
-    def __init__(self, store: Store, engine: Engine, hub: Hub, settings: Settings) -> None:
+    def __init__(self, store: Store, engine: Engine, hub: Audience, settings: Settings) -> None:
         self._store = store
         self._engine = engine
         self._hub = hub
         self._settings = settings
         self._lease = timedelta(seconds=settings.lease_seconds)
+        self._first_lease = max(self._lease, timedelta(seconds=START_SECONDS)) if engine.outlives else self._lease
+        silent = settings.renew_seconds + SLACK_SECONDS
+        self._left_in_doubt = max(timedelta(0), self._lease - timedelta(seconds=silent))
+        """A lease with less left than this was not renewed when it should have been."""
         self._owner = f"{socket.gethostname()}:{settings.home.absolute()}"
         """A home has one backend, so whoever starts as this owner knows that its earlier attempts have nobody."""
         self._lead = store.lead()
+        self._leads = False
         self._woken = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        """They end by an error of ours or of the engine only."""
 
     def wake(self) -> None:
         """The queue or the room in the engine has changed."""
         self._woken.set()
 
-    @property
-    def alive(self) -> bool:
-        """Whether it does its work."""
-        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+    async def wrong(self) -> str | None:
+        """Why nothing is taken from the queue, if that is so."""
+        ended = [task for task in self.tasks if task.done()]
+        if self.tasks and not ended:
+            return None
+        return f"it has stopped: {ended[0].exception()!r}" if ended and not ended[0].cancelled() else "it has stopped"
 
     async def start(self) -> None:
-        """Take back what an earlier backend left behind, then begin to claim."""
-        await self._take_back(await self._store.leased(self._owner), "the backend ended while it ran")
-        self._tasks = [
+        """Take back what an earlier backend left behind, if that ended with it; then begin to claim."""
+        if not self._engine.outlives:
+            await self._take_back(await self._store.leased(self._owner), "the backend ended while it ran")
+        self.tasks = [
             asyncio.create_task(self._again_and_again(self._claim, self._until_woken), name="claims"),
             asyncio.create_task(self._again_and_again(self._renew, self._until_due), name="leases"),
         ]
 
     async def stop(self) -> None:
         """Claim nothing more."""
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         await self._lead.release()
 
     async def _again_and_again(self, work: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
@@ -80,21 +93,40 @@ class Dispatcher:
         self._woken.clear()
         for attempt in await self._store.to_be_cancelled():
             self._engine.signal(*attempt, "cancel")  # asked for through another backend; of others' attempts the engine knows nothing
-        if not await self._lead.held():
+        led, self._leads = self._leads, await self._lead.held()
+        if not self._leads:
             return
-        room = self._settings.running_limit - len(self._engine.running()) if self._settings.running_limit else None
-        capacity = self._engine.capacity()
-        gpu_wait = timedelta(seconds=self._settings.gpu_wait_seconds if GPU in capacity else 0)
-        for place, free in capacity.items():
+        if self._engine.outlives:
+            await self._look_after(adopt=not led)
+        room = self._settings.running_limit - len(await self._engine.running()) if self._settings.running_limit else None
+        places = await self._engine.capacity()
+        gpu_wait = timedelta(seconds=self._settings.gpu_wait_seconds if GPU in places else 0)
+        for place in places:
+            free = (await self._engine.capacity()).get(place, 0)  # places may share what they are made of
             most = free if room is None else min(free, room)
             if most <= 0:
                 continue
-            for claim in await self._store.claim(place, most, self._lease, self._owner, self._settings.running_limits, gpu_wait):
+            for claim in await self._store.claim(place, most, self._first_lease, self._owner, self._settings.running_limits, gpu_wait):
                 await self._engine.launch(claim)
                 room = None if room is None else room - 1
 
+    async def _look_after(self, *, adopt: bool) -> None:
+        """Find the attempts that run already, and take those back whose guardian is known to be dead."""
+        if adopt:
+            unbegun = await self._store.unbegun()
+            running = await self._engine.running()
+            log.info("leads", running=len(running))
+            await self._take_back([each for each in unbegun if each not in running], "nobody started it before its dispatcher ended")
+        dead = await self._engine.dead()
+        silent = await self._store.leased(left=self._left_in_doubt) if dead else []
+        lost = [each for each, certain in dead.items() if (certain or each in silent) and await self._store.owned(*each)]
+        await self._take_back(lost, "its guardian died")
+
     async def _renew(self) -> None:
-        await self._store.renew(self._engine.running(), self._lease)
+        if not self._engine.outlives:
+            await self._store.renew(await self._engine.running(), self._lease)
+        elif not self._leads:
+            return
         reason = f"nobody renewed its lease for {self._settings.lease_seconds:.0f} s"
         await self._take_back(await self._store.leased(), reason)
 
@@ -104,5 +136,6 @@ class Dispatcher:
                 operation = await self._store.lose(operation_id, attempt, reason, self._settings.max_attempts)
             except LostOwnership:
                 continue  # it ended in the same moment
+            self._engine.abandon(operation_id, attempt)
             log.warning("attempt lost", operation_id=operation_id, attempt=attempt, reason=reason, status=operation.status)
             self._hub.publish(operation)

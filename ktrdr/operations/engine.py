@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-from ktrdr.operations.store import Claim
-
-Signal = Literal["cancel", "drain"]
+from ktrdr.operations.claims import Claim
+from ktrdr.operations.model import Signal
 
 
 @dataclass(frozen=True)
@@ -24,26 +23,58 @@ class Slot:
     """Name of the GPU that the place has."""
 
 
+class Reach(Protocol):
+    """How attempts are reached, wherever they run."""
+
+    far: bool
+    """Whether they are begun elsewhere, and may take their time: one that is cancelled before is not waited for."""
+
+    def signal(self, operation_id: str, attempt: int, signal: Signal) -> bool:
+        """Tell an attempt something; False if it is known not to run here."""
+
+    async def gone(self, operation_id: str, attempt: int) -> None:
+        """Return when an attempt no longer runs."""
+
+    async def slots(self) -> list[Slot]:
+        """All places, with what runs in them."""
+
+    async def wrong(self) -> str | None:
+        """What keeps it from running anything, if something does."""
+
+
+class Queue(Protocol):
+    """Whoever takes operations from the queue."""
+
+    def wake(self) -> None:
+        """The queue has changed."""
+
+    async def wrong(self) -> str | None:
+        """Why nothing is taken, if that is so."""
+
+
 class Engine(Protocol):
     """Runs attempts somewhere."""
 
-    def capacity(self) -> dict[str, int]:
-        """Free slots by place, now: profiles, and before them `gpu` where there are any."""
+    outlives: bool
+    """Whether attempts go on when this process ends: then their guardians renew their leases, and nobody else."""
+
+    async def capacity(self) -> dict[str, int]:
+        """Free places by sort, now: profiles or `cpu`, and before them `gpu` where there are any."""
 
     async def launch(self, claim: Claim) -> None:
         """Start an attempt; returns before it ends."""
 
     def signal(self, operation_id: str, attempt: int, signal: Signal) -> bool:
-        """Tell an attempt something; False if it does not run here."""
+        """Tell an attempt something; False if it is known not to run here."""
 
-    async def gone(self, operation_id: str, attempt: int) -> None:
-        """Return when an attempt no longer runs here."""
+    async def running(self) -> list[tuple[str, int]]:
+        """The attempts that run here, those included that an earlier process has started."""
 
-    def running(self) -> list[tuple[str, int]]:
-        """The attempts that run here."""
+    async def dead(self) -> dict[tuple[str, int], bool]:
+        """Attempts whose guardian has died, and whether that is certain: a machine that is silent may only be cut off."""
 
-    def slots(self) -> list[Slot]:
-        """All places, with what runs in them."""
+    def abandon(self, operation_id: str, attempt: int) -> None:
+        """An attempt was taken back: whatever is left of it is of no use."""
 
     async def close(self) -> None:
-        """Drain every attempt, and kill what has not left in time."""
+        """Let go: attempts that cannot outlive this process are drained, and killed when they do not leave in time."""

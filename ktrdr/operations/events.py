@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ktrdr.operations.model import Operation, Parent
 from ktrdr.operations.store import Store
@@ -18,6 +19,19 @@ KEPT_STREAMS = 64
 """So many operations that nobody follows keep their events."""
 LOOK_SECONDS = 1.0
 """In silence the row is looked at so often: another backend may have changed it."""
+
+
+class Audience(Protocol):
+    """Who is told what happens to operations."""
+
+    def publish(self, operation: Operation) -> None:
+        """An operation is now so."""
+
+    def park(self, parent: Parent) -> None:
+        """From now on the parent shows what the children do that it waits for."""
+
+    def unpark(self, parent_id: str) -> None:
+        """The parent works itself again."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +76,12 @@ class Stream:
         """Whether nothing after this number has been dropped."""
         return bool(self._events) and self._events[0].seq <= seq
 
-    async def more(self, seconds: float) -> None:
-        """Wait for the next event, or so long."""
+    async def more(self, seconds: float) -> bool:
+        """Wait for the next event, or so long; whether there was one."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._more.wait()
+                return await self._more.wait()
+        return False
 
 
 class Hub:

@@ -15,11 +15,12 @@ from pydantic import BaseModel
 
 from ktrdr.errors import KtrdrError, LostOwnership, Unavailable
 from ktrdr.log import logger
-from ktrdr.operations.events import Hub
+from ktrdr.operations.claims import Claim, Place
+from ktrdr.operations.events import Audience
 from ktrdr.operations.launch import Runner
 from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, Status, Waiting, lineage
 from ktrdr.operations.new import NewOperation
-from ktrdr.operations.store import Claim, Store
+from ktrdr.operations.store import Store
 from ktrdr.operations.tracing import attempt_of
 from ktrdr.telemetry import Span
 
@@ -40,7 +41,7 @@ class Doors:
     """What a guardian works with."""
 
     store: Store
-    hub: Hub
+    hub: Audience
     commands: Mapping[str, Callable[[Operation, str, JSON], Awaitable[Any]]]
     """Typed commands that a runner may have run here, by name: they get the operation, the step key and the fields."""
     start_child: Callable[[Operation, str, str, JSON], Awaitable[NewOperation]]
@@ -54,6 +55,8 @@ class Doors:
     """What a runner may take at most."""
     trace: Callable[[Span], None] | None = None
     """Where the spans go that runners tell of; None where nothing is traced."""
+    place: Place | None = None
+    """Where this is, if it is a machine of a cluster."""
 
 
 class LastWord(BaseModel, frozen=True):
@@ -77,7 +80,7 @@ class Guardian:
         self._killing: asyncio.TimerHandle | None = None
         self._begun = False
         """Whether the runner knows what to do; it understands nothing else before."""
-        self._cancelled = self._draining = False
+        self._cancelled = self._draining = self._let_go = False
         self._unreadable: str | None = None
         self._unsaved = False
         self._saved_at = 0.0
@@ -98,7 +101,7 @@ class Guardian:
         deaths = deaths_for_want_of_memory()
         try:
             reader, self._writer = await asyncio.open_connection(sock=self._runner.channel, limit=LONGEST_LINE)
-            asked_to_stop = await self._patiently(lambda: doors.store.begin(*self.key, pid=self._runner.pid))
+            asked_to_stop = await self._patiently(lambda: doors.store.begin(*self.key, self._runner.pid, doors.place))
             self._tell({"type": "begin", "operation": self.operation.json_dict(), "parameters": self._claim.parameters,
                         "resumed": await self._checkpoint(), "traceparent": self._traceparent()})  # fmt: skip
             self._begun = True
@@ -132,9 +135,15 @@ class Guardian:
 
     def drain(self, seconds: float) -> None:
         """Ask the runner to keep what it has and leave."""
-        self._draining = True
+        if not self._draining:
+            self._draining = True
+            self._kill_after(seconds)
         self._tell({"type": "drain"})
-        self._kill_after(seconds)
+
+    def let_go(self) -> None:
+        """End the runner at once: the lease cannot be kept. What it had from its checkpoints goes on elsewhere."""
+        self._let_go = True
+        self._runner.kill()
 
     def _kill_after(self, seconds: float) -> None:
         if self._killing:
@@ -202,11 +211,11 @@ class Guardian:
                 self._unsaved = True
                 await self._save_progress(at_least=FLUSH_SECONDS)
             case "metadata":
-                self._change(metadata={**self.operation.metadata, **said["metadata"]})
                 await self._patiently(lambda: store.describe(*self.key, said["metadata"]))
+                self._change(metadata={**self.operation.metadata, **said["metadata"]})
             case "warning":
-                self._change(warnings=[*self.operation.warnings, said["text"]])
                 await self._patiently(lambda: store.warn(*self.key, said["text"]))
+                self._change(warnings=[*self.operation.warnings, said["text"]])
             case "ask":
                 await self._answer(said["id"], said["message"])
             case "span" if self._doors.trace:
@@ -224,6 +233,7 @@ class Guardian:
             try:
                 await self._doors.store.set_progress(*self.key, self.operation.progress)
                 self._unsaved = False
+                self._doors.hub.publish(self.operation)  # who reads the row can see it now
             except Unavailable as error:
                 log.warning("progress not saved", operation_id=self.operation.operation_id, reason=error.message)
 
@@ -344,6 +354,9 @@ class Guardian:
         if self._cancelled or (word and word.status == "cancelled"):
             reason = await self._patiently(lambda: doors.store.cancel_reason(self.operation.operation_id))
             return await self._finish(Status.CANCELLED, None, ErrorRecord(code="cancelled", message=reason))
+        if word is None and self._let_go:
+            await self._patiently(lambda: doors.store.give_back(*self.key))
+            return None
         if word is None:
             code, sentence = death_sentence(self._runner.gone.result(), deaths_for_want_of_memory() - deaths, doors.memory_mb)
             return await self._patiently(lambda: doors.store.lose(*self.key, self._unreadable or sentence, doors.most_attempts, code))

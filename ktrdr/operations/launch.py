@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,19 +53,24 @@ class Launcher(Protocol):
 
 
 class SpawnLauncher:
-    """A fresh interpreter for each runner."""
+    """A fresh interpreter for each runner, which is that much nicer to others than this process."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], module: str = "ktrdr.worker", nicer: int = 0) -> None:
         self._environment = environment
+        self._module = module
+        self._nicer = nicer
 
     async def launch(self, profile: str, gpu: Gpu | None = None) -> Runner:
         """Start an interpreter with the runner's end of a socket."""
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "ktrdr.worker", "--runner", str(theirs.fileno()), pass_fds=(theirs.fileno(),),
+            sys.executable, "-m", self._module, "--runner", str(theirs.fileno()), pass_fds=(theirs.fileno(),),
             start_new_session=True, stdin=subprocess.DEVNULL, env={**self._environment, "CUDA_VISIBLE_DEVICES": gpu.id if gpu else ""},
         )  # fmt: skip
         theirs.close()
+        if self._nicer:
+            with suppress(ProcessLookupError):  # it has left already
+                os.setpriority(os.PRIO_PGRP, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + self._nicer))
         return Runner(process.pid, ours, asyncio.ensure_future(process.wait()))
 
     def drop(self, profile: str) -> None:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
-from ktrdr.errors import KtrdrError, LostOwnership, Unavailable
-from ktrdr.log import logger
+from ktrdr.operations.attend import attend
+from ktrdr.operations.claims import Claim
 from ktrdr.operations.devices import Gpu
-from ktrdr.operations.engine import Signal, Slot
+from ktrdr.operations.engine import Slot
 from ktrdr.operations.guardian import Doors, Guardian
 from ktrdr.operations.launch import Launcher
-from ktrdr.operations.model import GPU
-from ktrdr.operations.store import Claim
+from ktrdr.operations.model import GPU, Signal
 
 DRAIN_SECONDS = 10.0
-log = logger(__name__)
 
 
 class LocalEngine:
     """Attempts on this machine, in a fixed number of slots per profile and one for each GPU."""
+
+    outlives = far = False
 
     def __init__(
         self, slots: dict[str, int], launcher: Launcher, doors: Doors, on_end: Callable[[], None], *,
@@ -40,7 +39,7 @@ class LocalEngine:
         self._idle_seconds = idle_seconds
         self._dropping: dict[str, asyncio.TimerHandle] = {}
 
-    def capacity(self) -> dict[str, int]:
+    async def capacity(self) -> dict[str, int]:
         """Free slots by place."""
         used = list(self._places.values())
         return {place: most - used.count(place) for place, most in self._slots.items()}
@@ -54,30 +53,11 @@ class LocalEngine:
         self._tasks[key] = asyncio.create_task(self._run(key, claim), name=f"guardian of {key[0]} attempt {key[1]}")
 
     async def _run(self, key: tuple[str, int], claim: Claim) -> None:
-        doors = self._doors
+        def begun(guardian: Guardian) -> None:
+            self._guardians[key] = guardian
+
         try:
-            try:
-                runner = await self._launcher.launch(claim.profile, self._given.get(key))
-            except asyncio.CancelledError:  # told to stop before there was a process
-                await doors.store.give_back(*key)
-                doors.hub.publish(await doors.store.get(key[0]))
-                return
-            except (OSError, KtrdrError) as error:
-                log.error("launch failed", operation_id=key[0], reason=str(error))
-                doors.hub.publish(await doors.store.lose(*key, f"no process could be started: {error}", doors.most_attempts))
-                return
-            guardian = self._guardians[key] = Guardian(claim, runner, doors)
-            ended = await guardian.watch()
-            if ended is not None:
-                doors.hub.publish(ended)
-        except LostOwnership as lost:
-            log.warning("ownership lost", operation_id=key[0], attempt=key[1], reason=str(lost))
-        except Unavailable as error:  # nothing more can be written; when its lease has run out it is taken back
-            log.error("attempt given up", operation_id=key[0], attempt=key[1], reason=str(error))
-        except Exception as error:  # an error of ours must not leave a row that says it runs
-            log.exception("guardian failed", operation_id=key[0], attempt=key[1])
-            with suppress(LostOwnership, Unavailable):
-                doors.hub.publish(await doors.store.lose(*key, f"its guardian failed: {error!r}", doors.most_attempts))
+            await attend(claim, self._launcher.launch(claim.profile, self._given.get(key)), self._doors, begun)
         finally:
             self._guardians.pop(key, None)
             self._places.pop(key, None)
@@ -112,11 +92,15 @@ class LocalEngine:
         if task is not None:
             await asyncio.wait([task])
 
-    def running(self) -> list[tuple[str, int]]:
+    async def running(self) -> list[tuple[str, int]]:
         """The attempts that hold a slot."""
         return list(self._places)
 
-    def slots(self) -> list[Slot]:
+    async def dead(self) -> dict[tuple[str, int], bool]:
+        """None: guardians are tasks of this process."""
+        return {}
+
+    async def slots(self) -> list[Slot]:
         """Every slot, with what runs in it."""
         found = []
         for place, most in self._slots.items():
@@ -132,11 +116,18 @@ class LocalEngine:
                 found.append(Slot(f"local-{place}-{number + 1}", place, operation_id, attempt, pid, gpu))
         return found
 
+    def abandon(self, operation_id: str, attempt: int) -> None:
+        """It ends when its guardian next writes, and learns that it is another's."""
+
+    async def wrong(self) -> str | None:
+        """What keeps it from running anything."""
+        return None if self._slots else "it has no places"
+
     async def close(self) -> None:
         """Drain all attempts; what stays longer is killed, and goes on from its checkpoint another time."""
         for dropping in self._dropping.values():
             dropping.cancel()
-        for key in self.running():
+        for key in list(self._places):
             self.signal(*key, "drain")
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=DRAIN_SECONDS + 5)

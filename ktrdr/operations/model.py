@@ -16,6 +16,10 @@ GPU = "gpu"
 """The places of an engine that have one."""
 MOST_CHILDREN = 64
 """Of a campaign."""
+CPU = "cpu"
+"""The places of an engine that take any profile."""
+Signal = Literal["cancel", "drain"]
+"""What an attempt can be told."""
 
 
 class Status(StrEnum):

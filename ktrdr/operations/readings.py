@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import DateTime, Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.elements import ColumnElement
 
 from ktrdr.errors import Conflict, NotFound
+from ktrdr.operations.claims import Placed
 from ktrdr.operations.database import transaction
 from ktrdr.operations.model import Happening, Operation, Parent, Progress, State, Status, Waiting
-from ktrdr.operations.tables import events, operations, steps
+from ktrdr.operations.tables import attempts, events, operations, steps
 
 JSON = dict[str, Any]
 o = operations.c
@@ -81,6 +82,18 @@ class Readings:
         if len(found) > 1:
             raise Conflict(f"{part!r} stands for more than one operation: {', '.join(found[:5])}", hint="give more of the id")
         return found[0]
+
+    async def some(self, operation_ids: Sequence[str]) -> list[Operation]:
+        """Those of some operations that there are."""
+        async with transaction(self._engine) as connection:
+            rows = (await connection.execute(select(operations).where(o.operation_id.in_(operation_ids)))).all()
+            return await self._records(connection, rows)
+
+    async def owned(self, operation_id: str, attempt: int) -> bool:
+        """Whether an attempt still has its operation."""
+        mine = select(o.operation_id).where(o.operation_id == operation_id, o.attempt == attempt, o.state.in_(LEASED))
+        async with transaction(self._engine) as connection:
+            return (await connection.execute(mine)).one_or_none() is not None
 
     async def parent(self, operation_id: str) -> Parent | None:
         """An operation with the children that it waits for; None where it waits for none."""
@@ -168,12 +181,31 @@ class Readings:
             row = (await connection.execute(select(steps).where(mine))).one_or_none()
             return (False, None) if row is None else (True, (row.answer or {}).get("answer"))
 
-    async def leased(self, owner: str | None = None) -> list[tuple[str, int]]:
-        """Attempts whose lease has run out; or all those of an owner."""
+    def _clock(self) -> Any:
+        """The moment by which leases are judged: where machines share a database, its clock and not theirs."""
+        shared = self._engine.dialect.name == "postgresql" and self._now is utc_now
+        return func.clock_timestamp(type_=DateTime(timezone=True)) if shared else self._now()
+
+    async def leased(self, owner: str | None = None, *, left: timedelta = timedelta(0)) -> list[tuple[str, int]]:
+        """Attempts whose lease has run out, or has no more than this `left`; or all those of an owner."""
         wanted = select(o.operation_id, o.attempt).where(o.state.in_(LEASED))
-        wanted = wanted.where(o.lease_owner == owner) if owner is not None else wanted.where(o.lease_until < self._now())
+        wanted = wanted.where(o.lease_owner == owner) if owner is not None else wanted.where(o.lease_until < self._clock() + left)
         async with transaction(self._engine) as connection:
             return [(row.operation_id, row.attempt) for row in (await connection.execute(wanted)).all()]
+
+    async def unbegun(self) -> list[tuple[str, int]]:
+        """Attempts that were claimed and have no process yet."""
+        wanted = select(o.operation_id, o.attempt).where(o.state == State.STARTING)
+        async with transaction(self._engine) as connection:
+            return [(row.operation_id, row.attempt) for row in (await connection.execute(wanted)).all()]
+
+    async def placed(self) -> list[Placed]:
+        """What runs now, and where; the oldest attempts first."""
+        both = (attempts.c.operation_id == o.operation_id) & (attempts.c.attempt == o.attempt)
+        wanted = select(o.operation_id, o.attempt, o.profile, o.lease_owner, attempts.c.node, attempts.c.pid, attempts.c.device)
+        wanted = wanted.join(attempts, both).where(o.state.in_(LEASED)).order_by(attempts.c.started_at)
+        async with transaction(self._engine) as connection:
+            return [Placed(*row) for row in (await connection.execute(wanted)).all()]
 
     async def to_be_cancelled(self) -> list[tuple[str, int]]:
         """Attempts that somebody wants to stop."""

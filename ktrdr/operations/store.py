@@ -8,33 +8,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import Row, Update, delete, func, insert, or_, select, update
+from sqlalchemy import Row, Update, delete, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from ktrdr.agents.budget import Limits
 from ktrdr.errors import Conflict, LostOwnership, NotFound
 from ktrdr.operations import database
-from ktrdr.operations.model import GPU, CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting
+from ktrdr.operations.channels import Channels
+from ktrdr.operations.claims import Cancelling, Claim, Place
+from ktrdr.operations.model import CPU, GPU, CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting
 from ktrdr.operations.new import NewOperation, row_of
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record, utc_now
 from ktrdr.operations.spending import Spending
 from ktrdr.operations.tables import attempts, events, operations, steps
 
 LONGEST_BACK_OFF = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """An attempt that this backend may now launch."""
-
-    operation: Operation
-    parameters: JSON
-    profile: str
-    place: str
-    """Where it was claimed for: its profile, or `gpu`."""
-    traceparent: str | None
-    """The span below which it hangs."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +34,13 @@ class Limit:
     most: int
 
 
-@dataclass(frozen=True)
-class Cancelling:
-    """What a request to cancel met."""
-
-    operation_id: str
-    running: list[tuple[str, int]]
-    """Attempts that must be told."""
-    ended: list[str]
-    """Operations that ended at once."""
-
-
 class Store(Readings):
     """Operations in a database; one instance in one process writes."""
 
     @classmethod
-    async def open(cls, url: str, now: Callable[[], datetime] = utc_now) -> Self:
-        """Connect, and bring the tables up to date."""
-        return cls(await database.connect(url), now)
+    async def open(cls, url: str, now: Callable[[], datetime] = utc_now, connections: int | None = None) -> Self:
+        """Connect, with so many connections at most, and bring the tables up to date."""
+        return cls(await database.connect(url, connections), now)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -76,6 +54,10 @@ class Store(Readings):
     def lead(self) -> database.Lead:
         """The right to take operations from this queue."""
         return database.Lead(self._engine)
+
+    def channels(self) -> Channels:
+        """What processes on this database tell each other."""
+        return Channels(self._engine)
 
     def spending(self, limits: Limits) -> Spending:
         """The ledger of calls to language models, in the same database."""
@@ -165,8 +147,8 @@ class Store(Readings):
     ) -> list[Claim]:  # fmt: skip
         """Take up to `most` queued operations that fit a place, the urgent and old ones first, at most `limits[type]` running of a type.
 
-        A place is a profile, or `gpu` for whatever would have one; elsewhere such an operation is taken when it has waited
-        `gpu_wait`.
+        A place is a profile, `cpu` for all of them, or `gpu` for whatever would have one; elsewhere such an operation is taken when
+        it has waited `gpu_wait`.
         """
         now = self._now()
         async with self._writing() as connection:
@@ -175,7 +157,7 @@ class Store(Readings):
                 return []
             taken = update(operations).where(o.operation_id.in_(ids), o.state == State.QUEUED)
             taken = taken.values(
-                state=State.STARTING, status=Status.RUNNING, attempt=o.attempt + 1, lease_owner=owner, lease_until=now + lease,
+                state=State.STARTING, status=Status.RUNNING, attempt=o.attempt + 1, lease_owner=owner, lease_until=self._clock() + lease,
                 started_at=func.coalesce(o.started_at, now),
             )  # fmt: skip
             await connection.execute(taken)
@@ -190,7 +172,7 @@ class Store(Readings):
             return o.needs == GPU
         now = self._now()
         waited = or_(o.created_at <= now - gpu_wait, o.created_at > now)  # the clock was put back: how long it waits is not known
-        return (o.profile == place) & or_(o.needs != GPU, waited)
+        return or_(o.needs != GPU, waited) & (true() if place == CPU else o.profile == place)
 
     async def _ready(self, connection: AsyncConnection, fitting: ColumnElement[bool], most: int, limits: Mapping[str, int]) -> list[str]:
         """Ids of queued operations whose turn it is."""
@@ -223,22 +205,32 @@ class Store(Readings):
                         room[name] -= 1
         return ids
 
-    async def begin(self, operation_id: str, attempt: int, pid: int) -> bool:
+    async def begin(self, operation_id: str, attempt: int, pid: int, place: Place | None = None) -> bool:
         """The attempt's process is there; whether it was asked to stop already."""
+        named = {name: value for name, value in vars(place).items() if value is not None} if place else {}
         async with self._writing() as connection:
             await self._own(connection, operation_id, attempt, state=State.RUNNING)
             mine = (attempts.c.operation_id == operation_id) & (attempts.c.attempt == attempt)
-            await connection.execute(update(attempts).where(mine).values(pid=pid))
-            await self._log(connection, operation_id, attempt, "started", pid=pid)
+            await connection.execute(update(attempts).where(mine).values(pid=pid, **named))
+            await self._log(connection, operation_id, attempt, "started", pid=pid, **named)
             asked = select(o.cancel_requested_at).where(o.operation_id == operation_id)
             return (await connection.execute(asked)).scalar_one() is not None
 
     async def renew(self, owned: Sequence[tuple[str, int]], lease: timedelta) -> None:
         """Extend the leases of attempts; one that is no longer owned is left alone."""
-        until = self._now() + lease
+        until = self._clock() + lease
         async with self._writing() as connection:
             for operation_id, attempt in owned:
                 await connection.execute(self._owned(operation_id, attempt).values(lease_until=until))
+
+    async def hold(self, operation_id: str, attempt: int, lease: timedelta, owner: str) -> bool:
+        """Extend the lease of an attempt in the name of its guardian; whether it was asked to stop. LostOwnership if it is another's."""
+        held = self._owned(operation_id, attempt).values(lease_until=self._clock() + lease, lease_owner=owner)
+        async with self._writing() as connection:
+            row = (await connection.execute(held.returning(o.cancel_requested_at))).one_or_none()
+            if row is None:
+                raise LostOwnership(f"attempt {attempt} no longer owns {operation_id}")
+            return row.cancel_requested_at is not None
 
     async def set_progress(self, operation_id: str, attempt: int, progress: Progress) -> None:
         """Note how far an attempt is; from now on it shows its own progress and no longer that of children."""
@@ -347,8 +339,11 @@ class Store(Readings):
                 await self._wake(connection, [operation_id])
             return record(await self._row(connection, operation_id))
 
-    async def cancel(self, operation_id: str, reason: str) -> Cancelling:
-        """Ask a whole subtree to stop: what has no process ends at once, the rest must be told."""
+    async def cancel(self, operation_id: str, reason: str, *, unbegun: bool = False) -> Cancelling:
+        """Ask a whole subtree to stop: what has no process ends at once, the rest must be told.
+
+        With `unbegun`, what was claimed and has not begun ends at once too: whoever begins it finds that it is not theirs.
+        """
         now = self._now()
         async with self._writing() as connection:
             row = (await connection.execute(select(operations).where(o.operation_id == operation_id))).one_or_none()
@@ -363,7 +358,8 @@ class Store(Readings):
             alive = select(operations).where(or_(below, above), o.state != State.ENDED).order_by(o.path).with_for_update()
             tree = [each for each in (await connection.execute(alive)).all() if each.operation_id != row.parent_operation_id]
             shown = {each.operation_id: each.progress for each in await self._records(connection, tree)}
-            idle = [r.operation_id for r in tree if r.state not in LEASED]
+            begun = (State.RUNNING,) if unbegun else LEASED
+            idle = [r.operation_id for r in tree if r.state not in begun]
             for each in tree:
                 why = reason if each.operation_id == operation_id else "Parent cancelled"
                 values: JSON = {
@@ -374,7 +370,10 @@ class Store(Readings):
                     await self._log(connection, each.operation_id, each.attempt, "cancel_requested", reason=why)
                 if each.operation_id in idle:
                     values |= self._cancelled(why) | {"progress": shown[each.operation_id].model_dump(mode="json")}
-                    await self._log(connection, each.operation_id, each.attempt, "cancelled")
+                    if each.state == State.STARTING:
+                        await self._end_attempt(connection, each.operation_id, each.attempt, "cancelled")
+                    else:
+                        await self._log(connection, each.operation_id, each.attempt, "cancelled")
                 mine = update(operations).where(o.operation_id == each.operation_id, o.state == each.state, o.attempt == each.attempt)
                 await connection.execute(mine.values(**values))
             await self._wake(connection, idle)

@@ -15,8 +15,7 @@ from pydantic import ValidationError
 from ktrdr import telemetry
 from ktrdr.errors import Conflict, Invalid, NotFound, Unavailable
 from ktrdr.kinds.base import KINDS, Workspace
-from ktrdr.operations.dispatch import Dispatcher
-from ktrdr.operations.engine import Engine, Slot
+from ktrdr.operations.engine import Queue, Reach, Slot
 from ktrdr.operations.events import Event, Hub, follow
 from ktrdr.operations.model import Happening, Operation, Status, lineage
 from ktrdr.operations.new import NewOperation
@@ -36,7 +35,7 @@ class OperationsService:
     """What can be done with operations; their state is in the store and nowhere else."""
 
     def __init__(
-        self, store: Store, engine: Engine, dispatcher: Dispatcher, hub: Hub, *, workspace: Workspace, figures: OperationFigures
+        self, store: Store, engine: Reach, dispatcher: Queue, hub: Hub, *, workspace: Workspace, figures: OperationFigures
     ) -> None:
         self._store = store
         self._engine = engine
@@ -81,7 +80,7 @@ class OperationsService:
 
     async def figures(self) -> bytes:
         """Counts and times in the text form of Prometheus."""
-        return self._figures.text(await self._store.counts(), self._engine.slots())
+        return self._figures.text(await self._store.counts(), await self._engine.slots())
 
     async def parameters(self, operation_id: str) -> JSON:
         """What an operation runs on, settled before it began: the text of its strategy, dates, costs."""
@@ -93,7 +92,7 @@ class OperationsService:
 
     async def health(self) -> dict[str, str]:
         """`ok` or what is wrong, for the store, the dispatcher and the engine."""
-        found = {"store": "ok", "dispatcher": "ok" if self._dispatcher.alive else "it has stopped", "engine": "ok"}
+        found = {"store": "ok", "dispatcher": "ok", "engine": "ok"}
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
                 await self._store.check()
@@ -101,8 +100,9 @@ class OperationsService:
             found["store"] = error.message
         except TimeoutError:
             found["store"] = f"it does not take anything within {HEALTH_SECONDS:.0f} s"
-        if not self._engine.slots():
-            found["engine"] = "it has no places"
+        if found["store"] == "ok":
+            found["dispatcher"] = await self._dispatcher.wrong() or "ok"
+            found["engine"] = await self._engine.wrong() or "ok"
         return found
 
     async def children(self, operation_id: str) -> list[Operation]:
@@ -116,7 +116,7 @@ class OperationsService:
         """
         begun = time.monotonic()
         whole = await self._store.resolve(operation_id)
-        outcome = await self._store.cancel(whole, reason or CANCELLED_BY_USER)
+        outcome = await self._store.cancel(whole, reason or CANCELLED_BY_USER, unbegun=self._engine.far)
         for told, attempt in outcome.running:
             self._engine.signal(told, attempt, "cancel")
         for ended in outcome.ended:
@@ -192,9 +192,9 @@ class OperationsService:
         await asyncio.to_thread(self._workspace.checkpoints.delete, operation.operation_id)
         return operation
 
-    def workers(self) -> list[Slot]:
+    async def workers(self) -> list[Slot]:
         """Where attempts can run, and what runs there."""
-        return self._engine.slots()
+        return await self._engine.slots()
 
 
 async def prepared(workspace: Workspace, operation_type: str, parameters: JSON, idempotency_key: str | None = None) -> NewOperation:

@@ -16,8 +16,10 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ktrdr.operations.store import Store
+from tests.contracts.engines import CLUSTER
 
 if TYPE_CHECKING:
+    from bench.operations.nodes import Nodes
     from tests.wire.messages import Wire
     from tests.wire.talk import Client
 
@@ -64,6 +66,33 @@ async def store(database_url: str) -> AsyncIterator[Store]:
     opened = await Store.open(database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def ray_nodes() -> Iterator[Nodes]:
+    """A Ray cluster on this machine: a head without places and two nodes with two each."""
+    from bench.operations.nodes import nodes
+
+    with nodes(one=2, two=2) as cluster:
+        CLUSTER.append(cluster)
+        yield cluster
+        CLUSTER.clear()
+
+
+@pytest.fixture
+def on_ray(request: pytest.FixtureRequest, postgres: str, ray_nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> Nodes:
+    """Settings of a cluster, with a database of its own."""
+    for name, value in {**ray_nodes.credentials, "KTRDR_ENGINE": "ray", "KTRDR_DATABASE_URL": new_database(postgres)}.items():
+        monkeypatch.setenv(name, value)
+    return ray_nodes
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.cluster)])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine that there is."""
+    if request.param == "ray":
+        request.getfixturevalue("on_ray")
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -258,7 +258,7 @@ async def test_a_load_that_is_killed_half_way_is_completed_without_asking_for_wh
             asked = {"symbol": "BTC/USDT", "timeframe": "5m", "provider": "ccxt"}
             started = (await operations.start("data_load", asked)).operation_id
             await until(operations, started, lambda o: o.checkpoint is not None and held.is_set())
-            (runner,) = [slot.pid for slot in operations.workers() if slot.operation_id == started]
+            (runner,) = [slot.pid for slot in await operations.workers() if slot.operation_id == started]
             assert runner
             before = len(site.requests)
             os.kill(runner, signal.SIGKILL)

@@ -315,7 +315,7 @@ async def test_a_load_that_is_killed_half_way_is_completed_with_its_actions(yaho
         asked = {"symbol": "AAPL", "timeframe": "1h", "provider": "yahoo", "mode": "full", "end_date": yesterday.isoformat()}
         started = (await operations.start("data_load", asked)).operation_id
         await until(operations, started, lambda o: o.checkpoint is not None and held.is_set())
-        (runner,) = [slot.pid for slot in operations.workers() if slot.operation_id == started]
+        (runner,) = [slot.pid for slot in await operations.workers() if slot.operation_id == started]
         assert runner
         os.kill(runner, signal.SIGKILL)
         gate.set()

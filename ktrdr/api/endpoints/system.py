@@ -59,7 +59,7 @@ async def health(request: Request, operations: Operations, response: Response) -
 @router.get("/workers")
 async def workers(operations: Operations) -> Answer[Workers]:
     """List the places where operations can run, and what runs there."""
-    found = [Worker(**asdict(slot), status="busy" if slot.operation_id else "idle") for slot in operations.workers()]
+    found = [Worker(**asdict(slot), status="busy" if slot.operation_id else "idle") for slot in await operations.workers()]
     return Answer(data=Workers(workers=found))
 
 
