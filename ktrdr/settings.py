@@ -1,4 +1,4 @@
-"""Every setting, once, with its default and meaning; each is read from `KTRDR_<NAME>`."""
+"""Every setting, once, with its default and meaning, and the environment variable that it is read from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -27,6 +27,11 @@ def default_ledger() -> Path:
     return Path(base) / "ktrdr" / "trials.sqlite"
 
 
+def variable(name: str) -> str:
+    """The environment variable that a setting is read from: Ray's own where Ray has one, else `KTRDR_<NAME>`."""
+    return "RAY_ADDRESS" if name == "ray_address" else f"KTRDR_{name.upper()}"
+
+
 class Settings(BaseModel):
     """The settings of this process: what is given, else what the environment says, else the default."""
 
@@ -35,6 +40,8 @@ class Settings(BaseModel):
     home: Path = Field(default_factory=default_home, description="Where bars, models, strategies, logs and the database live.")
     ledger: Path = Field(default_factory=default_ledger, description="The append-only trial ledger.")
     database_url: str | None = Field(None, description="Operations database; default: SQLite in the home.")
+    engine: Literal["local", "ray"] = Field("local", description="Where operations run: this machine, or the nodes of a Ray cluster.")
+    ray_address: str | None = Field(None, description="Head of that cluster, such as 10.0.0.5:6379; none is ever looked for.")
     host: str = Field("127.0.0.1", description="Address the backend binds to; any but this machine's own needs a token.")
     token: SecretStr | None = Field(None, min_length=16, description="Who calls the backend must say it; commands send it.")
     port: int = Field(8000, ge=0, le=65535, description="Port of the backend; 0 takes any free one.")
@@ -87,7 +94,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
-        found = {name: os.environ[variable] for name in cls.model_fields if (variable := f"KTRDR_{name.upper()}") in os.environ}
+        found = {name: os.environ[variable(name)] for name in cls.model_fields if variable(name) in os.environ}
         return {**{name: _parsed(text) for name, text in found.items()}, **given}
 
     @property

@@ -29,7 +29,7 @@ from ktrdr.services.operations import OperationsService, prepared
 from ktrdr.services.reports import ReportsService
 from ktrdr.services.traces import OperationTraces
 from ktrdr.services.unfinished import UnfinishedTrials
-from ktrdr.settings import Settings
+from ktrdr.settings import Settings, variable
 from ktrdr.stores.trials import Trial
 from ktrdr.telemetry import collector
 from ktrdr.workspace import open_workspace
@@ -63,7 +63,7 @@ class Backend:
 def runner_environment(settings: Settings) -> dict[str, str]:
     """What runner processes find in their environment: these settings, a cache in the home unless one is named, one thread each."""
     values = settings.model_dump(mode="json", exclude={"token"}, exclude_none=True)
-    given = {f"KTRDR_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+    given = {variable(name): value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
     own = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", **dict.fromkeys(ONE_THREAD, "1")}
     inherited = {name: value for name, value in os.environ.items() if name != "KTRDR_TOKEN"}
     return {"NUMBA_CACHE_DIR": str(settings.folder("cache")), **inherited, **given, **own}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import typer
 
 from ktrdr.cli import backend
 from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
+from ktrdr.settings import variable
 
 app = new_app()
 
@@ -19,12 +22,17 @@ def config(ctx: typer.Context) -> None:
     """
     session: Session = ctx.obj
     here = backend.settings()
-    values = here.model_dump(mode="json")
+    values = {name: shown(value) for name, value in here.model_dump(mode="json").items()}
     session.output.answer(
-        {f"KTRDR_{name.upper()}": value for name, value in values.items()},
+        {variable(name): value for name, value in values.items()},
         [
             line
             for name, field in type(here).model_fields.items()
-            for line in (f"KTRDR_{name.upper()} = {'' if values[name] is None else values[name]}", f"    {field.description}")
+            for line in (f"{variable(name)} = {'' if values[name] is None else values[name]}", f"    {field.description}")
         ],
     )
+
+
+def shown(value: object) -> object:
+    """A value for the screen: an address without the password that it may hold."""
+    return re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", value) if isinstance(value, str) else value

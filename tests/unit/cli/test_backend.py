@@ -149,8 +149,8 @@ def test_a_process_is_known_to_be_alive_or_not() -> None:
 def test_the_last_line_of_the_log_is_found(tmp_path: Path) -> None:
     log = tmp_path / "backend.log"
     log.write_text("an earlier start\nport taken\n", encoding="utf-8")
-    assert backend.last_line(log, 0) == "port taken"
-    assert backend.last_line(log, log.stat().st_size).startswith("no answer within")
+    assert backend.last_words(log, 0) == ("port taken", None)
+    assert backend.last_words(log, log.stat().st_size)[0].startswith("no answer within")
 
 
 def test_config_prints_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
