@@ -24,6 +24,7 @@ from ktrdr.operations.store import NewOperation, Store
 from ktrdr.services.agent import AgentService
 from ktrdr.services.collector import Exporter
 from ktrdr.services.figures import OperationFigures
+from ktrdr.services.fleet import Cluster, FleetService, ThisMachine
 from ktrdr.services.housekeeping import tidy_for_ever
 from ktrdr.services.operations import OperationsService, prepared
 from ktrdr.services.reports import ReportsService
@@ -54,6 +55,7 @@ class Backend:
     settings: Settings
     workspace: Workspace
     operations: OperationsService
+    fleet: FleetService
     agent: AgentService
     reports: ReportsService
     traces: OperationTraces | None
@@ -128,12 +130,14 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     engine = LocalEngine(slots, start, doors, lambda: dispatcher.wake(), gpus=gpus, idle_seconds=idle)  # noqa: PLW0108  (it is made below)
     dispatcher = Dispatcher(store, engine, hub, settings)
     operations = OperationsService(store, engine, dispatcher, hub, workspace=ports, figures=figures)
+    fleet = Cluster(store, engine) if settings.engine == "ray" else ThisMachine(engine, dispatcher)
     housekeeping: asyncio.Task[None] | None = None
     try:
         await dispatcher.start()
         unfinished.catch_up()
         housekeeping = asyncio.create_task(tidy_for_ever(store, ports.checkpoints, settings), name="housekeeping")
-        yield Backend(settings, ports, operations, AgentService(operations, ports, spending), ReportsService(operations, ports), traces)
+        agent, reports = AgentService(operations, ports, spending), ReportsService(operations, ports)
+        yield Backend(settings, ports, operations, fleet, agent, reports, traces)
     finally:
         if housekeeping:
             housekeeping.cancel()

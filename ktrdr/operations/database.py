@@ -19,7 +19,7 @@ from ktrdr.errors import Invalid, Unavailable
 from ktrdr.log import logger
 from ktrdr.operations.tables import metadata
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `migrations/versions`."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 log = logger(__name__)

@@ -35,10 +35,27 @@ class Dispatcher:
         self._lead = store.lead()
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._claiming = asyncio.Lock()
+        self.draining = False
+        """Whether it claims nothing; another backend of this database may."""
 
     def wake(self) -> None:
         """The queue or the room in the engine has changed."""
         self._woken.set()
+
+    async def drain(self) -> list[tuple[str, int]]:
+        """Claim nothing more, and ask what runs to give its place back; which attempts were asked."""
+        self.draining = True
+        async with self._claiming:  # what is being claimed at this moment is asked too
+            told = list(self._engine.running())
+            for attempt in told:
+                self._engine.signal(*attempt, "drain")
+        return told
+
+    def undrain(self) -> None:
+        """Claim again."""
+        self.draining = False
+        self.wake()
 
     @property
     def alive(self) -> bool:
@@ -80,8 +97,14 @@ class Dispatcher:
         self._woken.clear()
         for attempt in await self._store.to_be_cancelled():
             self._engine.signal(*attempt, "cancel")  # asked for through another backend; of others' attempts the engine knows nothing
-        if not await self._lead.held():
-            return
+        async with self._claiming:
+            if self.draining:
+                await self._lead.release()
+            elif await self._lead.held():
+                await self._fill()
+
+    async def _fill(self) -> None:
+        """Claim what there is room for."""
         room = self._settings.running_limit - len(self._engine.running()) if self._settings.running_limit else None
         capacity = self._engine.capacity()
         gpu_wait = timedelta(seconds=self._settings.gpu_wait_seconds if GPU in capacity else 0)

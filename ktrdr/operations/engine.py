@@ -22,6 +22,8 @@ class Slot:
     pid: int | None = None
     gpu: str | None = None
     """Name of the GPU that the place has."""
+    node: str | None = None
+    """The machine of a cluster on which it is."""
 
 
 class Engine(Protocol):

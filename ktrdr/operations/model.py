@@ -13,6 +13,8 @@ Needs = Literal["cpu", "gpu"]
 """Where an operation runs best; one that would have a GPU is content with a CPU where none is free."""
 GPU = "gpu"
 """The places of an engine that have one."""
+CPU = "cpu"
+"""The places of an engine that take any profile."""
 
 
 class Status(StrEnum):

@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from ktrdr.errors import Conflict, NotFound
 from ktrdr.operations.database import transaction
 from ktrdr.operations.model import Happening, Operation, Progress, State, Status, Waiting, with_child
-from ktrdr.operations.tables import events, operations, steps
+from ktrdr.operations.tables import attempts, events, operations, steps
 
 JSON = dict[str, Any]
 o = operations.c
@@ -164,6 +164,14 @@ class Readings:
         wanted = wanted.where(o.lease_owner == owner) if owner is not None else wanted.where(o.lease_until < self._now())
         async with transaction(self._engine) as connection:
             return [(row.operation_id, row.attempt) for row in (await connection.execute(wanted)).all()]
+
+    async def places(self) -> list[Row[Any]]:
+        """What runs now, and where: operation_id, attempt, profile, lease_owner, node, pid, device."""
+        both = (attempts.c.operation_id == o.operation_id) & (attempts.c.attempt == o.attempt)
+        wanted = select(o.operation_id, o.attempt, o.profile, o.lease_owner, attempts.c.node, attempts.c.pid, attempts.c.device)
+        wanted = wanted.join(attempts, both).where(o.state.in_(LEASED)).order_by(attempts.c.started_at)
+        async with transaction(self._engine) as connection:
+            return list((await connection.execute(wanted)).all())
 
     async def to_be_cancelled(self) -> list[tuple[str, int]]:
         """Attempts that somebody wants to stop."""

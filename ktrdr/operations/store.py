@@ -16,6 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from ktrdr.agents.budget import Limits
 from ktrdr.errors import Conflict, LostOwnership, NotFound
 from ktrdr.operations import database
+from ktrdr.operations.fleet import Fleet
 from ktrdr.operations.model import GPU, CheckpointRef, ErrorRecord, Needs, Operation, Progress, State, Status, Waiting, with_child
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record, utc_now
 from ktrdr.operations.spending import Spending
@@ -57,6 +58,15 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where an attempt runs, if it is not this machine."""
+
+    node: str
+    device: str | None = None
+    """Name of the GPU that it may use."""
+
+
+@dataclass(frozen=True)
 class Cancelling:
     """What a request to cancel met."""
 
@@ -92,6 +102,10 @@ class Store(Readings):
     def lead(self) -> database.Lead:
         """The right to take operations from this queue."""
         return database.Lead(self._engine)
+
+    def fleet(self) -> Fleet:
+        """The machines of the cluster that works on this database."""
+        return Fleet(self._engine, self._now)
 
     def spending(self, limits: Limits) -> Spending:
         """The ledger of calls to language models, in the same database."""
@@ -233,13 +247,14 @@ class Store(Readings):
                         room[name] -= 1
         return ids
 
-    async def begin(self, operation_id: str, attempt: int, pid: int) -> bool:
+    async def begin(self, operation_id: str, attempt: int, pid: int, place: Place | None = None) -> bool:
         """The attempt's process is there; whether it was asked to stop already."""
+        named = {name: value for name, value in vars(place).items() if value is not None} if place else {}
         async with self._writing() as connection:
             await self._own(connection, operation_id, attempt, state=State.RUNNING)
             mine = (attempts.c.operation_id == operation_id) & (attempts.c.attempt == attempt)
-            await connection.execute(update(attempts).where(mine).values(pid=pid))
-            await self._log(connection, operation_id, attempt, "started", pid=pid)
+            await connection.execute(update(attempts).where(mine).values(pid=pid, **named))
+            await self._log(connection, operation_id, attempt, "started", pid=pid, **named)
             asked = select(o.cancel_requested_at).where(o.operation_id == operation_id)
             return (await connection.execute(asked)).scalar_one() is not None
 

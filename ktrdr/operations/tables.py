@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -94,7 +95,9 @@ attempts = Table(
     metadata,
     Column("operation_id", String(96), ForeignKey("operations.operation_id"), primary_key=True),
     Column("attempt", Integer, primary_key=True),
+    Column("node", String(256)),
     Column("pid", Integer),
+    Column("device", String(128)),
     Column("started_at", Moment, nullable=False),
     Column("ended_at", Moment),
     Column("reason", String(512)),
@@ -141,4 +144,19 @@ spending = Table(
     Column("at", Moment, nullable=False),
     Index("ix_spending_cycle", "cycle_id"),
     Index("ix_spending_day", "day"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", String(256), primary_key=True),
+    Column("address", String(256), nullable=False),
+    Column("engine", String(16), nullable=False),
+    Column("cpus", Float, nullable=False),
+    Column("gpus", Float, nullable=False),
+    Column("cpus_free", Float, nullable=False),
+    Column("gpus_free", Float, nullable=False),
+    Column("labels", Document, nullable=False),
+    Column("draining", Boolean, nullable=False),
+    Column("seen_at", Moment),
 )

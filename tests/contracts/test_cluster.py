@@ -20,6 +20,8 @@ from tests.conftest import ROOT
 URL = "postgresql+psycopg://ktrdr@10.0.0.4/ktrdr"
 WHOLE = {"engine": "ray", "database_url": URL, "ray_address": "10.0.0.5:6379"}
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "secret"}
+NO_HEADS = ("auto", "local", "ray://10.0.0.5:10001", "10.0.0.5", "10.0.0.5:none", "10.0.0.5:99999", ":6379", "me@10.0.0.5:6379/x")
+NO_TOKENS = ({}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": ""})
 LOADED = "raise SystemExit('ray was loaded')\n"
 
 
@@ -84,19 +86,7 @@ def test_another_ray_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ({"database_url": None}, "not sqlite", "KTRDR_DATABASE_URL"),
         ({"database_url": "sqlite:////shared/ktrdr.db"}, "not sqlite", "KTRDR_DATABASE_URL"),
         ({"ray_address": None}, "no cluster is ever looked for", "RAY_ADDRESS"),
-        *(
-            ({"ray_address": wrong}, re.escape(f"cannot be {wrong!r}"), "RAY_ADDRESS")
-            for wrong in (
-                "auto",
-                "local",
-                "ray://10.0.0.5:10001",
-                "10.0.0.5",
-                "10.0.0.5:none",
-                "10.0.0.5:99999",
-                ":6379",
-                "me@10.0.0.5:6379/x",
-            )
-        ),
+        *(({"ray_address": wrong}, re.escape(f"cannot be {wrong!r}"), "RAY_ADDRESS") for wrong in NO_HEADS),
     ],
 )
 def test_what_is_missing_is_said_with_the_variable_to_set(ray: Path, given: dict[str, Any], said: str, todo: str) -> None:
@@ -106,9 +96,7 @@ def test_what_is_missing_is_said_with_the_variable_to_set(ray: Path, given: dict
     assert "\n" not in refused.value.message
 
 
-@pytest.mark.parametrize(
-    "mode", [{}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": ""}]
-)
+@pytest.mark.parametrize("mode", NO_TOKENS)
 def test_who_joins_needs_the_token_of_the_cluster(ray: Path, mode: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     check(settings(), environment=mode)  # the backend does not join
