@@ -21,6 +21,7 @@ from ktrdr.operations.store import Store
 UNPLACED = "unplaced"
 LEFT_SECONDS = 2.0
 """So long an answer waits for what was asked to leave."""
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,16 @@ class ThisMachine:
         """Take nothing new, and ask what runs to keep what it has and go back to the queue."""
         self._here(node)
         told = await self._dispatcher.drain()
-        return await drained(self._engine, [], told)
+        left: list[str] = []
+
+        async def leaves(operation_id: str, attempt: int) -> None:
+            await self._engine.gone(operation_id, attempt)
+            left.append(operation_id)
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEFT_SECONDS):
+                await asyncio.gather(*(leaves(*attempt) for attempt in told))
+        return Drained(draining=True, nodes=[], told=[operation_id for operation_id, _ in told], left=left)
 
     async def undrain(self, node: str | None) -> Drained:
         """Take operations again."""
@@ -110,26 +120,19 @@ class Cluster:
         told = [(row.operation_id, row.attempt) for row in await self._store.places() if node is None or row.node == node]
         for attempt in told:
             self._engine.signal(*attempt, "drain")
-        return await drained(self._engine, names, told)
+        staying = set(told)
+        for _ in range(round(LEFT_SECONDS / LOOK_SECONDS)):
+            if not staying:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+            staying &= {(row.operation_id, row.attempt) for row in await self._store.places()}
+        left = [operation_id for operation_id, attempt in told if (operation_id, attempt) not in staying]
+        return Drained(draining=True, nodes=names, told=[operation_id for operation_id, _ in told], left=left)
 
     async def undrain(self, node: str | None) -> Drained:
         """Let a machine take operations again, or all of them."""
         names = [marked.name for marked in await self._fleet.undrain(node)]
         return Drained(draining=False, nodes=names, told=[], left=[])
-
-
-async def drained(engine: Engine, names: list[str], told: Sequence[tuple[str, int]]) -> Drained:
-    """The answer to a drain, after some time for what was told to leave."""
-    left: list[str] = []
-
-    async def leaves(operation_id: str, attempt: int) -> None:
-        await engine.gone(operation_id, attempt)
-        left.append(operation_id)
-
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LEFT_SECONDS):
-            await asyncio.gather(*(leaves(*attempt) for attempt in told))
-    return Drained(draining=True, nodes=names, told=[operation_id for operation_id, _ in told], left=left)
 
 
 def dispatcher_of(whole: Whole) -> str:
