@@ -12,7 +12,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the table of nodes, and what an attempt says of its place."""
+    """Add the table of nodes, what an attempt says of its place, and what finds those whose turn it is in a long queue."""
+    op.drop_index("ix_operations_queue", "operations")
+    op.create_index("ix_operations_queue", "operations", ["state", "profile", "queue_at", "operation_id"])
+    op.create_index("ix_operations_needs", "operations", ["state", "needs", "queue_at", "operation_id"])
+    op.create_index("ix_operations_turn", "operations", ["state", "queue_at", "operation_id"])
     op.add_column("operation_attempts", sa.Column("node", sa.String(256)))
     op.add_column("operation_attempts", sa.Column("device", sa.String(128)))
     op.create_table(
