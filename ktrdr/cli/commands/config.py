@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import typer
 
 from ktrdr.cli import backend
 from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
-from ktrdr.settings import variable
+from ktrdr.settings import shown, variable
 
 app = new_app()
 
@@ -31,8 +29,3 @@ def config(ctx: typer.Context) -> None:
             for line in (f"{variable(name)} = {'' if values[name] is None else values[name]}", f"    {field.description}")
         ],
     )
-
-
-def shown(value: object) -> object:
-    """A value for the screen: an address without the password that it may hold."""
-    return re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", value) if isinstance(value, str) else value
