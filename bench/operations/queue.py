@@ -20,9 +20,10 @@ from typing import TypeVar
 
 from bench.operations.listing import resident
 from bench.operations.world import JSON, database, quantiles, tell
+from ktrdr.operations.claims import Claim
 from ktrdr.operations.model import Status
 from ktrdr.operations.readings import OperationQuery
-from ktrdr.operations.store import AHEAD, Claim, NewOperation, Store
+from ktrdr.operations.store import AHEAD, NewOperation, Store
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ktrdr.operations.store import Claim
+from ktrdr.operations.claims import Claim
 
 Signal = Literal["cancel", "drain"]
 

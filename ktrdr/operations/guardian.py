@@ -15,10 +15,11 @@ from pydantic import BaseModel
 
 from ktrdr.errors import KtrdrError, LostOwnership, Unavailable
 from ktrdr.log import logger
+from ktrdr.operations.claims import Claim
 from ktrdr.operations.events import Hub
 from ktrdr.operations.launch import Runner
 from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, Status, Waiting
-from ktrdr.operations.store import Claim, NewOperation, Store
+from ktrdr.operations.store import NewOperation, Store
 from ktrdr.operations.tracing import attempt_of
 from ktrdr.telemetry import Span
 

@@ -8,12 +8,12 @@ from contextlib import suppress
 
 from ktrdr.errors import KtrdrError, LostOwnership, Unavailable
 from ktrdr.log import logger
+from ktrdr.operations.claims import Claim
 from ktrdr.operations.devices import Gpu
 from ktrdr.operations.engine import Signal, Slot
 from ktrdr.operations.guardian import Doors, Guardian
 from ktrdr.operations.launch import Launcher
 from ktrdr.operations.model import GPU
-from ktrdr.operations.store import Claim
 
 DRAIN_SECONDS = 10.0
 log = logger(__name__)

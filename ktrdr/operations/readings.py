@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.elements import ColumnElement
 
 from ktrdr.errors import Conflict, NotFound
+from ktrdr.operations.claims import Placed
 from ktrdr.operations.database import transaction
 from ktrdr.operations.model import Happening, Operation, Progress, State, Status, Waiting, with_child
 from ktrdr.operations.tables import attempts, events, operations, steps
@@ -165,13 +166,13 @@ class Readings:
         async with transaction(self._engine) as connection:
             return [(row.operation_id, row.attempt) for row in (await connection.execute(wanted)).all()]
 
-    async def places(self) -> list[Row[Any]]:
-        """What runs now, and where: operation_id, attempt, profile, lease_owner, node, pid, device."""
+    async def placed(self) -> list[Placed]:
+        """What runs now, and where; the oldest attempts first."""
         both = (attempts.c.operation_id == o.operation_id) & (attempts.c.attempt == o.attempt)
         wanted = select(o.operation_id, o.attempt, o.profile, o.lease_owner, attempts.c.node, attempts.c.pid, attempts.c.device)
         wanted = wanted.join(attempts, both).where(o.state.in_(LEASED)).order_by(attempts.c.started_at)
         async with transaction(self._engine) as connection:
-            return list((await connection.execute(wanted)).all())
+            return [Placed(*row) for row in (await connection.execute(wanted)).all()]
 
     async def to_be_cancelled(self) -> list[tuple[str, int]]:
         """Attempts that somebody wants to stop."""

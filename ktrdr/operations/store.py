@@ -16,6 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from ktrdr.agents.budget import Limits
 from ktrdr.errors import Conflict, LostOwnership, NotFound
 from ktrdr.operations import database
+from ktrdr.operations.claims import Cancelling, Claim, Place
 from ktrdr.operations.fleet import Fleet
 from ktrdr.operations.model import GPU, CheckpointRef, ErrorRecord, Needs, Operation, Progress, State, Status, Waiting, with_child
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record, utc_now
@@ -42,39 +43,6 @@ class NewOperation:
     needs: Needs = "cpu"
     traceparent: str | None = None
     """The span that asked for it, if anything traced did."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """An attempt that this backend may now launch."""
-
-    operation: Operation
-    parameters: JSON
-    profile: str
-    place: str
-    """Where it was claimed for: its profile, or `gpu`."""
-    traceparent: str | None
-    """The span below which it hangs."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an attempt runs, if it is not this machine."""
-
-    node: str
-    device: str | None = None
-    """Name of the GPU that it may use."""
-
-
-@dataclass(frozen=True)
-class Cancelling:
-    """What a request to cancel met."""
-
-    operation_id: str
-    running: list[tuple[str, int]]
-    """Attempts that must be told."""
-    ended: list[str]
-    """Operations that ended at once."""
 
 
 def new_id(operation_type: str, now: datetime) -> str:

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
-
-from sqlalchemy import Row
+from typing import Protocol
 
 from ktrdr.errors import Invalid
+from ktrdr.operations.claims import Placed
 from ktrdr.operations.dispatch import Dispatcher
 from ktrdr.operations.engine import Engine, Slot
 from ktrdr.operations.fleet import Fleet, Node, Whole
@@ -111,13 +110,13 @@ class Cluster:
 
     async def places(self) -> Places:
         """Every place of every machine, and what runs there."""
-        whole, nodes, running = await self._fleet.whole(), await self._fleet.nodes(), await self._store.places()
+        whole, nodes, running = await self._fleet.whole(), await self._fleet.nodes(), await self._store.placed()
         return Places("ray", whole.draining, cluster_slots(nodes, running), nodes, dispatcher_of(whole))
 
     async def drain(self, node: str | None) -> Drained:
         """Let a machine take nothing new, or all of them, and ask what runs there to keep what it has and go back to the queue."""
         names = [marked.name for marked in await self._fleet.drain(node)]
-        told = [(row.operation_id, row.attempt) for row in await self._store.places() if node is None or row.node == node]
+        told = [(row.operation_id, row.attempt) for row in await self._store.placed() if node is None or row.node == node]
         for attempt in told:
             self._engine.signal(*attempt, "drain")
         staying = set(told)
@@ -125,7 +124,7 @@ class Cluster:
             if not staying:
                 break
             await asyncio.sleep(LOOK_SECONDS)
-            staying &= {(row.operation_id, row.attempt) for row in await self._store.places()}
+            staying &= {(row.operation_id, row.attempt) for row in await self._store.placed()}
         left = [operation_id for operation_id, attempt in told if (operation_id, attempt) not in staying]
         return Drained(draining=True, nodes=names, told=[operation_id for operation_id, _ in told], left=left)
 
@@ -144,7 +143,7 @@ def dispatcher_of(whole: Whole) -> str:
     return f"silent for {(datetime.now(UTC) - whole.reported_at).total_seconds():,.0f} s: nothing new starts, what runs goes on"
 
 
-def cluster_slots(nodes: Iterable[Node], running: Iterable[Row[Any]]) -> list[Slot]:
+def cluster_slots(nodes: Iterable[Node], running: Iterable[Placed]) -> list[Slot]:
     """Every place by machine: first what runs there, then its free GPUs and whole CPUs; last what has no machine yet, or a silent one."""
     left = list(running)
     places: list[Slot] = []
@@ -157,5 +156,5 @@ def cluster_slots(nodes: Iterable[Node], running: Iterable[Row[Any]]) -> list[Sl
     return places + [_taken(f"{row.node or UNPLACED}-{number}", row) for number, row in enumerate(left, 1)]
 
 
-def _taken(worker: str, row: Row[Any]) -> Slot:
+def _taken(worker: str, row: Placed) -> Slot:
     return Slot(worker, GPU if row.device else row.profile, row.operation_id, row.attempt, row.pid, row.device, row.node)

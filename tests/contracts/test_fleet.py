@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from ktrdr.api.app import PREFIX, create_app
 from ktrdr.errors import NotFound
+from ktrdr.operations.claims import Place
 from ktrdr.operations.database import HEAD, MIGRATIONS
 from ktrdr.operations.fleet import Node
-from ktrdr.operations.store import NewOperation, Place, Store
+from ktrdr.operations.store import NewOperation, Store
 from ktrdr.operations.tables import metadata
 from ktrdr.services.fleet import cluster_slots
 from ktrdr.settings import Settings
@@ -139,7 +140,7 @@ async def test_what_runs_where(store: Store) -> None:
     ended = await at_work(store, Place("b"))
     await store.give_back(ended, 1)
     shown = [(slot.worker, slot.profile, slot.operation_id, slot.gpu, slot.node) for slot in
-             cluster_slots(await fleet.nodes(), await store.places())]  # fmt: skip
+             cluster_slots(await fleet.nodes(), await store.placed())]  # fmt: skip
     assert shown == [
         ("a-1", "gpu", on_gpu, "NVIDIA L4", "a"), ("a-2", "none", on_cpu, None, "a"), ("a-3", "cpu", None, None, "a"),
         ("b-1", "gpu", None, None, "b"), ("b-2", "cpu", None, None, "b"), ("b-3", "cpu", None, None, "b"),
@@ -207,7 +208,7 @@ async def test_an_old_database_is_brought_up_to_date_and_keeps_what_it_has(old: 
     assert [claim.operation.operation_id for claim in await store.claim("light", 5, LEASE, "me")] == ["op_b"]
     await store.begin("op_b", 1, 4242, Place("a", "GPU 0"))
     await store.fleet().report([node("a")])
-    assert [(row.operation_id, row.node, row.device) for row in await store.places()] == [("op_b", "a", "GPU 0")]
+    assert [(row.operation_id, row.node, row.device) for row in await store.placed()] == [("op_b", "a", "GPU 0")]
     await store.close()
     assert await looked_at(old) == ([], HEAD)
 
