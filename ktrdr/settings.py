@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -106,6 +107,13 @@ class Settings(BaseModel):
     def folder(self, name: str) -> Path:
         """One of the folders of the home: bars, models, strategies, checkpoints, reports, logs, cache."""
         return self.home / name
+
+
+def shown(value: Any) -> Any:
+    """A setting as it may be shown: passwords of addresses are left out."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"^([^:/]+://[^:@/]*):.*@", r"\1:***@", value))
 
 
 def _parsed(text: str) -> Any:

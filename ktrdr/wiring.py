@@ -17,7 +17,7 @@ from ktrdr.operations.channels import QUEUE, Channels, News
 from ktrdr.operations.claims import Place
 from ktrdr.operations.devices import gpus_here
 from ktrdr.operations.dispatch import Dispatcher
-from ktrdr.operations.engine import Engine
+from ktrdr.operations.engine import Draining, Engine
 from ktrdr.operations.events import Audience, Hub
 from ktrdr.operations.guardian import Doors
 from ktrdr.operations.launch import Launcher, suitable_launcher
@@ -29,6 +29,7 @@ from ktrdr.operations.store import Store
 from ktrdr.services.agent import AgentService
 from ktrdr.services.collector import Exporter
 from ktrdr.services.figures import OperationFigures
+from ktrdr.services.fleet import FleetService, ManyMachines, ThisMachine
 from ktrdr.services.housekeeping import tidy_for_ever
 from ktrdr.services.operations import OperationsService, prepared
 from ktrdr.services.reports import ReportsService
@@ -61,6 +62,7 @@ class Backend:
     settings: Settings
     workspace: Workspace
     operations: OperationsService
+    fleet: FleetService
     agent: AgentService
     reports: ReportsService
     traces: OperationTraces | None
@@ -143,22 +145,24 @@ async def open_backend(settings: Settings, launcher: Launcher | None = None) -> 
     engine: LocalEngine | Cluster
     dispatcher: Dispatcher | Cluster
     if settings.engine == "ray":
-        engine = dispatcher = Cluster(store, hub, unfinished.catch_up)
+        far = engine = dispatcher = Cluster(store, hub, unfinished.catch_up)
+        fleet: FleetService = ManyMachines(store, far)
     else:
         doors = doors_of(settings, ports, store, hub, trace=exporter.send if exporter else None)
         slots = {"light": settings.light_slots, "torch": settings.torch_slots}
         start = launcher or suitable_launcher(runner_environment(settings))
         gpus = await asyncio.to_thread(gpus_here, settings.gpus)
-        engine = LocalEngine(slots, start, doors, lambda: dispatcher.wake(), gpus=gpus, idle_seconds=60 * settings.preload_minutes)  # noqa: PLW0108  (it is made below)
-        dispatcher = Dispatcher(store, engine, hub, settings)
+        near = engine = LocalEngine(slots, start, doors, lambda: dispatcher.wake(), gpus=gpus, idle_seconds=60 * settings.preload_minutes)  # noqa: PLW0108  (it is made below)
+        own = dispatcher = Dispatcher(store, near, hub, settings)
+        fleet = ThisMachine(near, own)
     operations = OperationsService(store, engine, dispatcher, hub, workspace=ports, figures=figures)
-    agent = AgentService(operations, ports, store.spending(Limits.of(settings)))
+    agent, reports = AgentService(operations, ports, store.spending(Limits.of(settings))), ReportsService(operations, ports)
     housekeeping: asyncio.Task[None] | None = None
     try:
         await dispatcher.start()
         unfinished.catch_up()
         housekeeping = asyncio.create_task(tidy_for_ever(store, ports.checkpoints, settings), name="housekeeping")
-        yield Backend(settings, ports, operations, agent, ReportsService(operations, ports), traces)
+        yield Backend(settings, ports, operations, fleet, agent, reports, traces)
     finally:
         if housekeeping:
             housekeeping.cancel()
@@ -190,11 +194,13 @@ async def open_doors(settings: Settings, place: Place) -> AsyncIterator[tuple[Do
 
 
 @asynccontextmanager
-async def open_dispatcher(settings: Settings, engine_on: Callable[[Channels, Callable[[], None]], Engine]) -> AsyncIterator[Dispatcher]:
-    """The dispatcher of a cluster, on the engine that is made from the channels and from what wakes it."""
+async def open_dispatcher(
+    settings: Settings, engine_on: Callable[[Channels, Callable[[], None], Draining], Engine]
+) -> AsyncIterator[Dispatcher]:  # fmt: skip
+    """The dispatcher of a cluster, on the engine that is made from the channels, from what wakes it and from who drains."""
     store = await Store.open(settings.operations_url)
     channels = store.channels()
-    engine = engine_on(channels, lambda: dispatcher.wake())  # noqa: PLW0108  (it is made below)
+    engine = engine_on(channels, lambda: dispatcher.wake(), store.fleet().draining)  # noqa: PLW0108  (it is made below)
     dispatcher = Dispatcher(store, engine, News(channels), settings)
     listening: asyncio.Task[None] | None = None
     try:

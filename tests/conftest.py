@@ -16,19 +16,20 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 """Loops are compiled once for all homes."""
 PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
+CLUSTER = ("KTRDR_ENGINE", "KTRDR_DATABASE_URL", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED")
 
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test has a home and a trial ledger of its own, port 0, no GPU, no provider key and no collector."""
+    """Each test has a home and a trial ledger of its own, port 0, no GPU, no provider key, no collector and no cluster."""
     home = tmp_path / "home"
     monkeypatch.setenv("KTRDR_HOME", str(home))
     monkeypatch.setenv("KTRDR_LEDGER", str(tmp_path / "trials.sqlite"))
     monkeypatch.setenv("KTRDR_PORT", "0")
     monkeypatch.setenv("KTRDR_GPUS", "0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    for name in ("KTRDR_API_URL", "KTRDR_TOKEN", *PROVIDER_KEYS, *COLLECTOR):
+    for name in ("KTRDR_API_URL", "KTRDR_TOKEN", *PROVIDER_KEYS, *COLLECTOR, *CLUSTER):
         monkeypatch.delenv(name, raising=False)
     return home
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.operations import agent, bars, cancel, cluster, interrupt, kill, listing, progress, start
+from bench.operations import agent, bars, cancel, cluster, interrupt, kill, listing, progress, queue, start
 
 FULL = {
     "start": lambda n: start.measure(n or 10),
     "listing": lambda n: listing.measure(requests=n or 200),
+    "queue": lambda n: queue.measure(n or 10_000),
     "progress": lambda n: progress.measure(n or 200),
     "interrupt": lambda n: interrupt.measure(n or 100),
     "cancel": lambda n: cancel.measure(n or 500),

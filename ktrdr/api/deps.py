@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from ktrdr.kinds.base import Workspace
 from ktrdr.operations.model import Operation
 from ktrdr.services.agent import AgentService
+from ktrdr.services.fleet import FleetService
 from ktrdr.services.operations import OperationsService
 from ktrdr.services.reports import ReportsService
 from ktrdr.wiring import Backend
@@ -29,6 +30,11 @@ def operations_of(request: Request) -> OperationsService:
     return backend_of(request).operations
 
 
+def fleet_of(request: Request) -> FleetService:
+    """Where its operations run."""
+    return backend_of(request).fleet
+
+
 def agent_of(request: Request) -> AgentService:
     """Its research agent."""
     return backend_of(request).agent
@@ -46,6 +52,7 @@ def workspace_of(request: Request) -> Workspace:
 
 TheBackend = Annotated[Backend, Depends(backend_of)]
 Operations = Annotated[OperationsService, Depends(operations_of)]
+TheFleet = Annotated[FleetService, Depends(fleet_of)]
 Agent = Annotated[AgentService, Depends(agent_of)]
 Reports = Annotated[ReportsService, Depends(reports_of)]
 TheWorkspace = Annotated[Workspace, Depends(workspace_of)]

@@ -22,6 +22,7 @@ import ktrdr
 from ktrdr.api.app import create_app
 from ktrdr.errors import Conflict, Invalid, Unavailable
 from ktrdr.log import configure, logger
+from ktrdr.operations.cluster import check
 from ktrdr.operations.readings import OperationQuery
 from ktrdr.settings import Settings
 
@@ -33,10 +34,12 @@ log = logger(__name__)
 def serve(host: str | None = None, port: int | None = None) -> None:
     """Serve until a signal says stop, or until nobody has needed it for a while.
 
-    Raises Conflict when the home has a backend already, and Unavailable for a home or port that cannot be used.
+    Raises Conflict when the home has a backend already, Unavailable for a home or port that cannot be used, and what `check` says
+    of a cluster.
     """
     settings = Settings()
     configure(settings.log_level)
+    check(settings)
     address = host or settings.host
     if address not in LOOPBACK and settings.token is None:
         hint = "set KTRDR_TOKEN to a secret of at least 16 characters, here and where commands are typed; or serve on 127.0.0.1"

@@ -34,6 +34,7 @@ COMMANDS = (
     Command("resume", "Operations", "Go on from a checkpoint of an operation that ended early."),
     Command("checkpoints", "Operations", "Show or delete a checkpoint."),
     Command("workers", "Operations", "Show where operations run."),
+    Command("drain", "Operations", "Take nothing new, and let what runs go back to the queue."),
     Command("dummy", "Operations", "Run an operation that only counts, to try things out."),
     Command("list", "Look", "List strategies, models, checkpoints, symbols and more."),
     Command("show", "Look", "Show bars, a strategy's features, the schema, or what was tried."),

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import ktrdr
 from ktrdr.errors import Invalid, Unavailable
-from ktrdr.settings import Settings
+from ktrdr.settings import Settings, variable
 
 JSON = dict[str, Any]
 START_SECONDS = 30.0
@@ -46,7 +46,7 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         wrong = error.errors()[0]
-        name = f"KTRDR_{'_'.join(str(part) for part in wrong['loc']).upper()}"
+        name = variable("_".join(str(part) for part in wrong["loc"]))
         given = "what it is" if name == "KTRDR_TOKEN" else repr(wrong["input"])
         raise Invalid(f"{name} cannot be {given}: {wrong['msg']}", hint="ktrdr config lists every setting") from None
 
@@ -167,7 +167,10 @@ def start(here: Settings, announce: Callable[[str], None], port: int | None = No
             if process.poll() is not None:
                 break
             time.sleep(0.05)
-        raise Unavailable(f"the local backend did not start: {last_line(log, began)}", hint=f"the whole log: {log}")
+        why, hint = last_words(log, began)
+        raise Unavailable(
+            f"the local backend did not start: {why}", hint=f"{hint}; the whole log: {log}" if hint else f"the whole log: {log}"
+        )
 
 
 def environment(here: Settings) -> dict[str, str]:
@@ -221,13 +224,15 @@ def log_file(home: Path) -> Path:
     return home / "logs" / "backend.log"
 
 
-def last_line(log: Path, offset: int) -> str:
-    """The error that was logged last after `offset`, else the last line."""
+def last_words(log: Path, offset: int) -> tuple[str, str | None]:
+    """The error that was logged last after `offset`, else the last line; and what it says to do."""
     with log.open("rb") as stream:
         stream.seek(offset)
         lines = stream.read().decode("utf-8", errors="replace").strip().splitlines()
     told = [line for line in lines if line.startswith("Error: ")] or lines
-    return told[-1].strip().removeprefix("Error: ") if told else f"no answer within {START_SECONDS:.0f} s"
+    hints = [line.strip().removeprefix("Hint: ") for line in lines if line.startswith("Hint: ")]
+    why = told[-1].strip().removeprefix("Error: ") if told else f"no answer within {START_SECONDS:.0f} s"
+    return why, hints[-1] if hints else None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from ktrdr.cli import backend
 from ktrdr.cli.answers import unreachable
 from ktrdr.cli.client import AsyncCLIClient
 from ktrdr.cli.output import block
+from ktrdr.cli.places import engine_line
 from ktrdr.cli.tables import ib_line
 
 JSON = dict[str, Any]
@@ -21,7 +22,8 @@ class Dashboard:
     """What runs, where, on which data, and what it may cost."""
 
     operations: dict[str, int]
-    workers: list[JSON]
+    places: JSON
+    """Of which engine, on which machines, and what runs in them."""
     series: list[JSON]
     budget: JSON
     ib: JSON
@@ -33,11 +35,18 @@ class Dashboard:
             "operations": self.operations,
             "workers": len(self.workers),
             "workers_busy": len(self.busy),
+            "engine": {name: self.places[name] for name in ("engine", "dispatcher", "draining", "nodes")},
             "data": {"symbols": self.symbols, "series": len(self.series), "bars": sum(row["bars"] for row in self.series)},
             "budget": self.budget,
             "ib": self.ib,
             "backend": self.health,
         }
+
+    @property
+    def workers(self) -> list[JSON]:
+        """Where one operation can run each."""
+        found: list[JSON] = self.places["workers"]
+        return found
 
     @property
     def ailments(self) -> list[str]:
@@ -59,6 +68,7 @@ class Dashboard:
         counts = ", ".join(f"{count} {name}" for name, count in self.operations.items())
         return block([
             ("Operations", counts),
+            ("Engine", engine_line(self.places)),
             ("Workers", f"{len(self.workers)}, {len(self.busy)} busy"),
             ("Data", f"{len(self.series)} series of {self.symbols} symbols, {sum(row['bars'] for row in self.series):,} bars"),
             ("Budget", self.budget["message"]),
@@ -77,6 +87,6 @@ async def look(client: AsyncCLIClient) -> Dashboard:
     if health is None:
         raise unreachable(client.url)
     return Dashboard(
-        {status: page["total_count"] for status, page in zip(COUNTED, pages, strict=True)}, workers["data"]["workers"], symbols["data"],
+        {status: page["total_count"] for status, page in zip(COUNTED, pages, strict=True)}, workers["data"], symbols["data"],
         budget, ib["data"], health,
     )  # fmt: skip

@@ -106,15 +106,10 @@ async def dispatch(settings: Settings, runner: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, left.set)
     loop.add_reader(sys.stdin.fileno(), left.set)  # nothing is ever said there: it can only end
-    async with open_dispatcher(settings, lambda channels, wake: RayEngine(Attempt, (given, runner), channels, wake, nobody)) as working:
+    async with open_dispatcher(settings, lambda *doors: RayEngine(Attempt, (given, runner), *doors)) as working:
         log.info("dispatcher runs", ray=settings.ray_address, pid=os.getpid())
         leaving = asyncio.create_task(left.wait())
         await asyncio.wait([leaving, *working.tasks], return_when=asyncio.FIRST_COMPLETED)
         if not leaving.done():
             raise Unavailable(f"the dispatcher ended: {await working.wrong()}")
     await asyncio.to_thread(ray.shutdown)
-
-
-async def nobody() -> set[str]:
-    """No node is drained."""
-    return set()

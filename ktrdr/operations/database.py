@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ktrdr.errors import Invalid, Unavailable
 from ktrdr.log import logger
 from ktrdr.operations.tables import metadata
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `migrations/versions`."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 log = logger(__name__)
@@ -52,8 +53,9 @@ async def connect(url: str, most: int | None = None) -> AsyncEngine:
 @asynccontextmanager
 async def transaction(engine: AsyncEngine, *, write: bool = False) -> AsyncIterator[AsyncConnection]:
     """All of it or nothing; Unavailable while the database cannot be used."""
+    turn = engine.get_execution_options().get("ktrdr_turn") if write else None
     try:
-        async with engine.connect() as connection:
+        async with turn or nullcontext(), engine.connect() as connection:
             if write:
                 await connection.execution_options(ktrdr_write=True)
             async with connection.begin():
@@ -129,7 +131,10 @@ def _engine(url: str, most: int | None) -> AsyncEngine:
     try:
         named = make_url(url)
         drivers = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite+aiosqlite"}
-        engine = create_async_engine(named.set(drivername=drivers.get(named.drivername, named.drivername)), pool_pre_ping=True, **sizes)
+        driven = named.set(drivername=drivers.get(named.drivername, named.drivername))
+        # SQLite has one writer: who waits in line here is served at once, who asks the file again and again waits for seconds.
+        turns = {"ktrdr_turn": asyncio.Lock()} if driven.get_backend_name() == "sqlite" else {}
+        engine = create_async_engine(driven, pool_pre_ping=True, execution_options=turns, **sizes)
     except ArgumentError as error:
         raise Invalid(f"KTRDR_DATABASE_URL is no database address: {error}", hint="such as postgresql://user@host/ktrdr") from None
     except ModuleNotFoundError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -43,12 +44,31 @@ class Dispatcher:
         self._lead = store.lead()
         self._leads = False
         self._woken = asyncio.Event()
+        self._fleet = store.fleet()
+        self._reported = -TICK_SECONDS
         self.tasks: list[asyncio.Task[None]] = []
         """They end by an error of ours or of the engine only."""
+        self._claiming = asyncio.Lock()
+        self.draining = False
+        """Whether it claims nothing; another backend of this database may."""
 
     def wake(self) -> None:
         """The queue or the room in the engine has changed."""
         self._woken.set()
+
+    async def drain(self) -> list[tuple[str, int]]:
+        """Claim nothing more, and ask what runs to give its place back; which attempts were asked."""
+        self.draining = True
+        async with self._claiming:  # what is being claimed at this moment is asked too
+            told = list(await self._engine.running())
+            for attempt in told:
+                self._engine.signal(*attempt, "drain")
+        return told
+
+    def undrain(self) -> None:
+        """Claim again."""
+        self.draining = False
+        self.wake()
 
     async def wrong(self) -> str | None:
         """Why nothing is taken from the queue, if that is so."""
@@ -93,11 +113,17 @@ class Dispatcher:
         self._woken.clear()
         for attempt in await self._store.to_be_cancelled():
             self._engine.signal(*attempt, "cancel")  # asked for through another backend; of others' attempts the engine knows nothing
-        led, self._leads = self._leads, await self._lead.held()
-        if not self._leads:
-            return
-        if self._engine.outlives:
-            await self._look_after(adopt=not led)
+        async with self._claiming:
+            led, self._leads = self._leads, not self.draining and await self._lead.held()
+            if self.draining:
+                await self._lead.release()
+            if self._leads and self._engine.outlives:
+                await self._look_after(adopt=not led)
+            if self._leads:
+                await self._fill()
+
+    async def _fill(self) -> None:
+        """Claim what there is room for."""
         room = self._settings.running_limit - len(await self._engine.running()) if self._settings.running_limit else None
         places = await self._engine.capacity()
         gpu_wait = timedelta(seconds=self._settings.gpu_wait_seconds if GPU in places else 0)
@@ -111,7 +137,8 @@ class Dispatcher:
                 room = None if room is None else room - 1
 
     async def _look_after(self, *, adopt: bool) -> None:
-        """Find the attempts that run already, and take those back whose guardian is known to be dead."""
+        """Tell which machines there are, find the attempts that run already, and take those back whose guardian is known to be dead."""
+        await self._report()
         if adopt:
             unbegun = await self._store.unbegun()
             running = await self._engine.running()
@@ -121,6 +148,15 @@ class Dispatcher:
         silent = await self._store.leased(left=self._left_in_doubt) if dead else []
         lost = [each for each, certain in dead.items() if (certain or each in silent) and await self._store.owned(*each)]
         await self._take_back(lost, "its guardian died")
+
+    async def _report(self) -> None:
+        """Say which machines there are, and have those that drain give back what they run."""
+        if time.monotonic() - self._reported < TICK_SECONDS:
+            return
+        self._reported = time.monotonic()
+        await self._fleet.report(await self._engine.nodes())
+        for attempt in await self._fleet.to_be_drained():
+            self._engine.signal(*attempt, "drain")
 
     async def _renew(self) -> None:
         if not self._engine.outlives:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from ktrdr.operations.claims import Claim
+from ktrdr.operations.fleet import Node
 from ktrdr.operations.model import Signal
+
+Draining = Callable[[], Awaitable[set[str]]]
+"""Says which machines take nothing new."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class Slot:
     pid: int | None = None
     gpu: str | None = None
     """Name of the GPU that the place has."""
+    node: str | None = None
+    """The machine of a cluster on which it is."""
 
 
 class Reach(Protocol):
@@ -60,6 +67,9 @@ class Engine(Protocol):
 
     async def capacity(self) -> dict[str, int]:
         """Free places by sort, now: profiles or `cpu`, and before them `gpu` where there are any."""
+
+    async def nodes(self) -> list[Node]:
+        """The machines that attempts run on; none where that is this one."""
 
     async def launch(self, claim: Claim) -> None:
         """Start an attempt; returns before it ends."""

@@ -135,7 +135,7 @@ class Guardian:
 
     def drain(self, seconds: float) -> None:
         """Ask the runner to keep what it has and leave."""
-        if not self._draining:
+        if not self._draining and not self._cancelled:
             self._draining = True
             self._kill_after(seconds)
         self._tell({"type": "drain"})
@@ -357,12 +357,12 @@ class Guardian:
         if word is None and self._let_go:
             await self._patiently(lambda: doors.store.give_back(*self.key))
             return None
+        if (word.status == "drained") if word else self._draining:  # killed because it did not leave: nothing is held against it either
+            await self._patiently(lambda: doors.store.give_back(*self.key))
+            return await self._patiently(lambda: doors.store.get(self.operation.operation_id))
         if word is None:
             code, sentence = death_sentence(self._runner.gone.result(), deaths_for_want_of_memory() - deaths, doors.memory_mb)
             return await self._patiently(lambda: doors.store.lose(*self.key, self._unreadable or sentence, doors.most_attempts, code))
-        if word.status == "drained":
-            await self._patiently(lambda: doors.store.give_back(*self.key))
-            return None
         return await self._finish(Status(word.status), word.result, word.error)
 
     async def _finish(self, status: Status, result: JSON | None, error: ErrorRecord | None) -> Operation:

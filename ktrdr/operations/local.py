@@ -9,6 +9,7 @@ from ktrdr.operations.attend import attend
 from ktrdr.operations.claims import Claim
 from ktrdr.operations.devices import Gpu
 from ktrdr.operations.engine import Slot
+from ktrdr.operations.fleet import Node
 from ktrdr.operations.guardian import Doors, Guardian
 from ktrdr.operations.launch import Launcher
 from ktrdr.operations.model import GPU, Signal
@@ -43,6 +44,10 @@ class LocalEngine:
         """Free slots by place."""
         used = list(self._places.values())
         return {place: most - used.count(place) for place, most in self._slots.items()}
+
+    async def nodes(self) -> list[Node]:
+        """None but this one."""
+        return []
 
     async def launch(self, claim: Claim) -> None:
         """Start an attempt and its guardian."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ktrdr.log import logger
 from ktrdr.operations.channels import Channels
 from ktrdr.operations.claims import Claim
+from ktrdr.operations.engine import Draining
+from ktrdr.operations.fleet import Node
 from ktrdr.operations.model import CPU, GPU, Signal
 
 NAMESPACE = "ktrdr"
@@ -52,7 +54,7 @@ class RayEngine:
 
     def __init__(
         self, actor: type, arguments: tuple[Any, ...], channels: Channels, on_end: Callable[[], None],
-        draining: Callable[[], Awaitable[set[str]]],
+        draining: Draining,
     ) -> None:  # fmt: skip
         self._actor = ray.remote(max_restarts=0, max_task_retries=0)(actor)
         self._arguments = arguments
@@ -85,13 +87,15 @@ class RayEngine:
         return found
 
     async def _open(self) -> list[Machine]:
-        """The nodes that take attempts; those that are drained are told to give back what they have."""
+        """The nodes that take attempts."""
         machines, closed = await self.machines(), await self._draining()
-        leaving = {machine.id for machine in machines if machine.name in closed}
-        for key, (node, _) in self._used.items():
-            if node in leaving:
-                self.signal(*key, "drain")
-        return [machine for machine in machines if machine.id not in leaving]
+        return [machine for machine in machines if machine.name not in closed]
+
+    async def nodes(self) -> list[Node]:
+        """The nodes that are there, as others are told of them."""
+        return [
+            Node(m.name, m.address, "ray", m.cpus, m.gpus, m.cpus_free, m.gpus_free, dict(m.labels)) for m in await self.machines()
+        ]  # fmt: skip
 
     async def capacity(self) -> dict[str, int]:
         """How many attempts Ray can place now, with a GPU and without."""

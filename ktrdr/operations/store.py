@@ -17,6 +17,7 @@ from ktrdr.errors import Conflict, LostOwnership, NotFound
 from ktrdr.operations import database
 from ktrdr.operations.channels import Channels
 from ktrdr.operations.claims import Cancelling, Claim, Place
+from ktrdr.operations.fleet import Fleet
 from ktrdr.operations.model import CPU, GPU, CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting
 from ktrdr.operations.new import NewOperation, row_of
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record, utc_now
@@ -58,6 +59,10 @@ class Store(Readings):
     def channels(self) -> Channels:
         """What processes on this database tell each other."""
         return Channels(self._engine)
+
+    def fleet(self) -> Fleet:
+        """The machines of the cluster that works on this database."""
+        return Fleet(self._engine, self._now)
 
     def spending(self, limits: Limits) -> Spending:
         """The ledger of calls to language models, in the same database."""

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -82,7 +83,9 @@ operations = Table(
     Column("error", Document),
     Column("warnings", Document),
     UniqueConstraint("parent_operation_id", "step_key"),
-    Index("ix_operations_queue", "state", "profile", "queue_at"),
+    Index("ix_operations_queue", "state", "profile", "queue_at", "operation_id"),
+    Index("ix_operations_needs", "state", "needs", "queue_at", "operation_id"),
+    Index("ix_operations_turn", "state", "queue_at", "operation_id"),
     Index("ix_operations_created", "created_at", "operation_id"),
     Index("ix_operations_parent", "parent_operation_id"),
     Index("ix_operations_path", "path"),
@@ -143,4 +146,19 @@ spending = Table(
     Column("at", Moment, nullable=False),
     Index("ix_spending_cycle", "cycle_id"),
     Index("ix_spending_day", "day"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", String(256), primary_key=True),
+    Column("address", String(256), nullable=False),
+    Column("engine", String(16), nullable=False),
+    Column("cpus", Float, nullable=False),
+    Column("gpus", Float, nullable=False),
+    Column("cpus_free", Float, nullable=False),
+    Column("gpus_free", Float, nullable=False),
+    Column("labels", Document, nullable=False),
+    Column("draining", Boolean, nullable=False),
+    Column("seen_at", Moment),
 )

@@ -423,6 +423,8 @@ def test_health_workers_metrics_and_trials(api: httpx.Client) -> None:
     workers = good(api.get("/workers"))["workers"]
     assert {worker["profile"] for worker in workers} == {"light", "torch"}
     assert {worker["status"] for worker in workers} <= {"idle", "busy"}
+    assert good(api.post("/workers/drain", json={}))["draining"] is True
+    assert good(api.post("/workers/undrain", json={}))["draining"] is False
     operation_id = started_dummy(api, 30, 100)
     good(api.post(f"/operations/{operation_id}/cancel"))
     until(api, started_dummy(api, 0.05, 2), lambda operation: operation["status"] == "completed")

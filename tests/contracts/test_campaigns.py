@@ -24,9 +24,9 @@ from ktrdr.services.agent import Trigger
 from ktrdr.services.operations import OperationsService
 from ktrdr.settings import Settings
 from ktrdr.wiring import open_backend
+from tests.contracts.scripted import ScriptLauncher
 from tests.contracts.serving import served
 from tests.contracts.test_engine import backend, is_there, runner_of
-from tests.contracts.test_engine_faults import ScriptLauncher
 from tests.contracts.waiting import until
 
 pytestmark = pytest.mark.process
@@ -234,7 +234,7 @@ BACKEND = """
 import asyncio, os, pathlib, sys
 from ktrdr.settings import Settings
 from ktrdr.wiring import open_backend
-from tests.contracts.test_engine_faults import ScriptLauncher
+from tests.contracts.scripted import ScriptLauncher
 
 async def main():
     async with open_backend(Settings(light_slots=8), ScriptLauncher(sys.argv[1])) as opened:

@@ -57,4 +57,5 @@ def test_starting_ends_also_where_the_output_goes_into_a_pipe(home: Path) -> Non
 def test_a_backend_that_cannot_start_says_why(home: Path) -> None:
     _, errors = ktrdr("ops", code=1, KTRDR_DATABASE_URL="nonsense://")
     assert "Error: the local backend did not start: " in errors
-    assert f"Hint: the whole log: {home}/logs/backend.log" in errors
+    assert "Hint: such as postgresql://user@host/ktrdr; " in errors
+    assert f"; the whole log: {home}/logs/backend.log" in errors

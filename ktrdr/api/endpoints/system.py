@@ -11,9 +11,12 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
 import ktrdr
-from ktrdr.api.deps import Answer, Operations, TheWorkspace
+from ktrdr.api.deps import Answer, Operations, TheFleet, TheWorkspace
 from ktrdr.api.errors import ErrorAnswer
+from ktrdr.operations.engine import Slot
+from ktrdr.operations.fleet import Node
 from ktrdr.services.campaigns import Tried, tried
+from ktrdr.services.fleet import Drained
 from ktrdr.stores.trials import Recorded
 
 router = APIRouter(tags=["system"])
@@ -33,17 +36,28 @@ class Worker(BaseModel):
 
     worker: str
     profile: str
-    status: str
+    status: str = Field(description="`busy`, `idle`, or `draining`: free, and nothing new is taken.")
     operation_id: str | None = None
     attempt: int | None = None
     pid: int | None = None
     gpu: str | None = Field(None, description="Name of the GPU that what runs here may use.")
+    node: str | None = Field(None, description="The machine of the cluster; null where operations run on the backend's.")
 
 
 class Workers(BaseModel):
     """Where operations can run."""
 
+    engine: str = Field(description="`local`: on the backend's machine; `ray`: on the nodes of a cluster.")
+    dispatcher: str = Field(description="`ok`, or why nothing is taken from the queue.")
+    draining: bool = Field(description="Whether nothing new is taken anywhere.")
+    nodes: list[Node]
     workers: list[Worker]
+
+
+class DrainRequest(BaseModel):
+    """What is to be emptied."""
+
+    node: str | None = Field(None, max_length=256, description="A machine of the cluster; without one, all, or the backend's own.")
 
 
 @router.get("/health", responses={503: {"model": Health | ErrorAnswer, "description": "It is there, and cannot work."}})
@@ -57,10 +71,29 @@ async def health(request: Request, operations: Operations, response: Response) -
 
 
 @router.get("/workers")
-async def workers(operations: Operations) -> Answer[Workers]:
+async def workers(fleet: TheFleet) -> Answer[Workers]:
     """List the places where operations can run, and what runs there."""
-    found = [Worker(**asdict(slot), status="busy" if slot.operation_id else "idle") for slot in await operations.workers()]
-    return Answer(data=Workers(workers=found))
+    places = await fleet.places()
+    shut = {node.name for node in places.nodes if node.draining}
+
+    def status(slot: Slot) -> str:
+        return "busy" if slot.operation_id else "draining" if slot.node in shut or (places.draining and not places.nodes) else "idle"
+
+    found = [Worker(**asdict(slot), status=status(slot)) for slot in places.slots]
+    told = Workers(engine=places.engine, dispatcher=places.dispatcher, draining=places.draining, nodes=list(places.nodes), workers=found)
+    return Answer(data=told)
+
+
+@router.post("/workers/drain")
+async def drain(fleet: TheFleet, asked: DrainRequest) -> Answer[Drained]:
+    """Take nothing new, and ask what runs to keep what it has and go back to the queue; answer when it has, or after two seconds."""
+    return Answer(data=await fleet.drain(asked.node))
+
+
+@router.post("/workers/undrain")
+async def undrain(fleet: TheFleet, asked: DrainRequest) -> Answer[Drained]:
+    """Take operations again."""
+    return Answer(data=await fleet.undrain(asked.node))
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

@@ -7,6 +7,7 @@ import typer
 from ktrdr.cli import backend
 from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
+from ktrdr.settings import shown, variable
 
 app = new_app()
 
@@ -19,12 +20,12 @@ def config(ctx: typer.Context) -> None:
     """
     session: Session = ctx.obj
     here = backend.settings()
-    values = here.model_dump(mode="json")
+    values = {name: shown(value) for name, value in here.model_dump(mode="json").items()}
     session.output.answer(
-        {f"KTRDR_{name.upper()}": value for name, value in values.items()},
+        {variable(name): value for name, value in values.items()},
         [
             line
             for name, field in type(here).model_fields.items()
-            for line in (f"KTRDR_{name.upper()} = {'' if values[name] is None else values[name]}", f"    {field.description}")
+            for line in (f"{variable(name)} = {'' if values[name] is None else values[name]}", f"    {field.description}")
         ],
     )

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from ktrdr.cli import places
+from ktrdr.cli.bars import listing
 from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
 
 app = new_app()
+Form = Annotated[str | None, typer.Option("--format", "-f", help="table, json or csv.", metavar="FORMAT")]
 
 
 @app.command()
-def workers(ctx: typer.Context) -> None:
-    """Show where operations run."""
+def workers(ctx: typer.Context, form: Form = None) -> None:
+    """Show where operations run.
+
+    On a cluster by machine: whether it takes anything, what of it is free, what runs there.
+    """
     session: Session = ctx.obj
-    found = session.get("/workers")["data"]["workers"]
-    names = ["worker", "profile", "status", *(["gpu"] if any(row.get("gpu") for row in found) else []), "operation_id"]
-    columns = [name.removesuffix("_id").upper() for name in names]
-    session.output.table(found, columns, [[row.get(name) for name in names] for row in found], "No workers registered")
+    found = session.get("/workers")["data"]
+    headings, rows = places.table(found)
+    silent = None if found["dispatcher"] == "ok" else f"Dispatcher: {found['dispatcher']}"
+    listing(session, form, found["workers"], headings, rows, empty="No workers registered", closing=silent)

@@ -141,6 +141,15 @@ def test_the_backend_gets_absolute_places(tmp_path: Path, monkeypatch: pytest.Mo
     assert (given["KTRDR_HOME"], given["KTRDR_LEDGER"]) == (str(tmp_path / "here"), str(tmp_path / "trials.sqlite"))
 
 
+def test_config_hides_the_password_of_an_address(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KTRDR_DATABASE_URL", "postgresql://me:s3cr@t:x@db:5432/ktrdr?sslmode=require")
+    for words in (["config"], ["config", "--json"]):
+        main(words)
+        shown = capsys.readouterr().out
+        assert "postgresql://me:***@db:5432/ktrdr?sslmode=require" in shown
+        assert "s3cr" not in shown
+
+
 def test_a_process_is_known_to_be_alive_or_not() -> None:
     assert backend.is_alive(os.getpid())
     assert not backend.is_alive(2**22 + 1)
@@ -148,9 +157,11 @@ def test_a_process_is_known_to_be_alive_or_not() -> None:
 
 def test_the_last_line_of_the_log_is_found(tmp_path: Path) -> None:
     log = tmp_path / "backend.log"
+    log.write_text("Error: no ray\nHint: install it\n", encoding="utf-8")
+    assert backend.last_words(log, 0) == ("no ray", "install it")
     log.write_text("an earlier start\nport taken\n", encoding="utf-8")
-    assert backend.last_line(log, 0) == "port taken"
-    assert backend.last_line(log, log.stat().st_size).startswith("no answer within")
+    assert backend.last_words(log, 0) == ("port taken", None)
+    assert backend.last_words(log, log.stat().st_size)[0].startswith("no answer within")
 
 
 def test_config_prints_every_setting(capsys: pytest.CaptureFixture[str]) -> None:

@@ -478,12 +478,18 @@ def test_providers(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     agrees("providers", screen(api, capsys, "data", "providers") + screen(api, capsys, "data", "providers", "--json"))
 
 
+def places(workers: list[JSON], **more: Any) -> Answer:
+    """The answer to where operations run."""
+    local = {"engine": "local", "dispatcher": "ok", "draining": False, "nodes": [], "workers": workers}
+    return Answer(200, {"success": True, "data": {**local, **more}})
+
+
 def test_the_dashboard(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     counts = {"running": 1, "pending": 0, "completed": 1234, "failed": 2, "cancelled": 3}
     api.on("GET", "/operations", lambda request: Answer(200, {"data": [], "total_count": counts[request.query["status"]]}))
     workers = [{"worker": "torch-0", "profile": "torch", "status": "busy", "operation_id": TRAINING},
                {"worker": "light-0", "profile": "light", "status": "idle", "operation_id": None}]  # fmt: skip
-    api.on("GET", "/workers", Answer(200, {"success": True, "data": {"workers": workers}}))
+    api.on("GET", "/workers", places(workers))
     api.on("GET", "/symbols", Answer(200, {"success": True, "data": [SERIES]}))
     api.on(
         "GET",
@@ -500,7 +506,7 @@ def test_the_dashboard(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     assert (document["operations"]["running"], document["operations"]["completed"], document["workers"]) == (1, 1234, 2)
     agrees("workers", screen(api, capsys, "workers"))
     with_gpu = [{"worker": "gpu-1", "profile": "gpu", "status": "busy", "operation_id": TRAINING, "gpu": "NVIDIA L4"}, *workers]
-    api.on("GET", "/workers", Answer(200, {"success": True, "data": {"workers": with_gpu}}))
+    api.on("GET", "/workers", places(with_gpu))
     agrees("workers_with_a_gpu", screen(api, capsys, "workers"))
     checks = {"store": "ok", "dispatcher": "it has stopped", "engine": "ok"}
     api.on("GET", "/health", Answer(503, {"status": "degraded", "version": ktrdr.__version__, "home_id": api.home_id, "checks": checks}))

@@ -10,8 +10,9 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+FIRST = ("operations", "operation_attempts", "operation_steps", "operation_events", "spending")
 
 
 def upgrade() -> None:
-    """Create all tables."""
-    metadata.create_all(op.get_bind())
+    """Create the tables of the first version."""
+    metadata.create_all(op.get_bind(), tables=[metadata.tables[name] for name in FIRST])
