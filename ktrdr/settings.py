@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 
 def default_cpu_slots() -> int:
@@ -33,7 +34,15 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Field(default_factory=default_home, description="Where bars, models, strategies, logs and the database live.")
-    ledger: Path = Field(default_factory=default_ledger, description="The append-only trial ledger.")
+    ledger: Path | str = Field(
+        default_factory=default_ledger, description="The append-only trial ledger: a file, or a postgresql:// address."
+    )
+    artefacts: str | None = Field(
+        None, description="What homes share: file:///folder or s3://bucket/prefix; bars, models, strategies, checkpoints and reports."
+    )
+    artefacts_options: dict[str, Any] = Field(
+        default_factory=dict, description='Options of that bucket\'s library, such as {"endpoint_url": "https://…"}; no credentials.'
+    )
     database_url: str | None = Field(None, description="Operations database; default: SQLite in the home.")
     host: str = Field("127.0.0.1", description="Address the backend binds to; any but this machine's own needs a token.")
     token: SecretStr | None = Field(None, min_length=16, description="Who calls the backend must say it; commands send it.")
@@ -84,6 +93,15 @@ class Settings(BaseModel):
     ib_client_id: int = Field(17, ge=1, le=999_999, description="Client id of loads; where it is in use, the next seven are tried.")
     ib_timeout_seconds: float = Field(60.0, gt=0, description="So long an answer of Interactive Brokers may take.")
 
+    @field_validator("ledger")
+    @classmethod
+    def _file_unless_address(cls, given: Path | str) -> Path | str:
+        if "://" not in str(given):
+            return Path(given)
+        if not str(given).startswith(("postgresql://", "postgresql+psycopg://", "postgres://")):
+            raise ValueError("the trial ledger is a file, or a database such as postgresql://user@host/ktrdr")
+        return str(given)
+
     @model_validator(mode="before")
     @classmethod
     def _from_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -98,6 +116,13 @@ class Settings(BaseModel):
     def folder(self, name: str) -> Path:
         """One of the folders of the home: bars, models, strategies, checkpoints, reports, logs, cache."""
         return self.home / name
+
+
+def shown(value: Any) -> Any:
+    """A setting as it may be shown: passwords of addresses are left out."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"^([^:/]+://[^:@/]*):.*@", r"\1:***@", value))
 
 
 def _parsed(text: str) -> Any:

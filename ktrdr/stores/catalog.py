@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.stores.database import Database
@@ -59,6 +59,15 @@ class Period:
     """Start of the last bar."""
     bars: int
     stamp: str
+
+    def noted(self) -> dict[str, Any]:
+        """The same for readers who have not the file."""
+        return {"first": _text(self.first), "last": _text(self.last), "bars": self.bars}
+
+    @classmethod
+    def of(cls, note: Mapping[str, Any]) -> Self:
+        """What a note says of a file elsewhere."""
+        return cls(_moment(note["first"]), _moment(note["last"]), note["bars"], "")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import typer
 from ktrdr.cli import backend
 from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
+from ktrdr.settings import shown
 
 app = new_app()
 
@@ -19,7 +20,7 @@ def config(ctx: typer.Context) -> None:
     """
     session: Session = ctx.obj
     here = backend.settings()
-    values = here.model_dump(mode="json")
+    values = {name: shown(value) for name, value in here.model_dump(mode="json").items()}
     session.output.answer(
         {f"KTRDR_{name.upper()}": value for name, value in values.items()},
         [
