@@ -66,8 +66,9 @@ class CheckpointStore:
         digest = hashlib.sha256(content).hexdigest()
 
         def keep() -> Path:
-            before = self._files(folder)
-            path = folder / f"{_number(before[0]) + 1 if before else 1:06d}.{digest}.safetensors"
+            # One that is damaged and could not be fetched has its number as well.
+            taken = [path.name for path in self._files(folder)] + [*(self._artefacts.notes(folder) or ())]
+            path = folder / f"{max((int(name[:6]) for name in taken), default=0) + 1:06d}.{digest}.safetensors"
             atomic.write(path, content)
             for old in self._files(folder)[KEPT:]:
                 old.unlink()
@@ -77,7 +78,7 @@ class CheckpointStore:
             self._artefacts.look(self.root)  # what others deleted goes here as well
         path = self._artefacts.changing(folder, keep, lenient=True)
         return Kept(
-            checkpoint_id=f"chk_{operation_id.removeprefix('op_')}_{_number(path)}", position=position, created_at=datetime.now(UTC),
+            checkpoint_id=f"chk_{operation_id.removeprefix('op_')}_{int(path.name[:6])}", position=position, created_at=datetime.now(UTC),
             path=str(path.relative_to(self.root)), sha256=digest, size_bytes=len(content),
         )  # fmt: skip
 
@@ -116,10 +117,6 @@ class CheckpointStore:
     def _files(self, folder: Path) -> list[Path]:
         found = folder.iterdir() if folder.is_dir() else ()
         return sorted((path for path in found if FILE.fullmatch(path.name)), reverse=True)
-
-
-def _number(path: Path) -> int:
-    return int(path.name[:6])
 
 
 def _whole(path: Path) -> bytes | None:

@@ -75,7 +75,7 @@ class ServerDatabase:
         except ModuleNotFoundError:
             raise Unavailable(f"{self.name} needs the package psycopg", hint="pip install 'ktrdr[postgres]'") from None
         try:
-            given = psycopg.conninfo.conninfo_to_dict("postgresql://" + self.url.partition("://")[2])
+            given: dict[str, Any] = psycopg.conninfo.conninfo_to_dict("postgresql://" + self.url.partition("://")[2])
             if "@" in urlsplit(self.url).path:
                 raise ValueError("a password with a / that is not written %2F reads as a host and a path")
         except (psycopg.ProgrammingError, ValueError):
