@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,20 @@ from ktrdr.market.actions import Action
 from ktrdr.market.bars import Bars
 from ktrdr.market.rows import BadRow
 from ktrdr.market.timeframe import Timeframe
+from ktrdr.operations.job import Drained
 from ktrdr.settings import Settings
 from ktrdr.stores.manifests import newest
 from ktrdr.stores.objects import MARK, FolderObjects, Objects, open_objects
 from ktrdr.stores.shared import GRACE_SECONDS, ORPHAN_SECONDS, SWEPT_EVERY, SharedFolder
 from ktrdr.workspace import open_workspace
+from tests.contracts.test_research_cycle import run, swinging_bars
 from tests.unit.stores.test_models import EARLY, LATE, trained
 
 pytestmark = pytest.mark.process
 DAY, HOUR = Timeframe("1d"), Timeframe("1h")
 OPERATION = "op_training_20260101_000000_00000000"
 CEILING = 60.0
+TRAINING = {"strategy_name": "momentum", "start_date": "2015-01-01", "end_date": "2015-05-01"}
 Start = Callable[..., subprocess.Popen[str]]
 
 
@@ -208,6 +211,25 @@ def test_checkpoints_go_on_elsewhere_two_are_kept_and_go_everywhere(place: Place
         other.checkpoints.read(kept.path)
 
 
+@pytest.mark.torch
+def test_what_one_node_trained_another_resumes_and_tests_and_a_third_shows(place: Place) -> None:
+    one, other, third = (replace(node, settings=node.settings.model_copy(update={"checkpoint_seconds": 0.0}))
+                         for node in map(place.node, ("one", "other", "third")))  # fmt: skip
+    one.bars.write(swinging_bars())
+    whole = run(one, "training", TRAINING)
+    stopped = run(one, "training", TRAINING, stop_at={"Epoch 9/20": Drained()})
+    resumed = run(other, "training", TRAINING, resumed=stopped.link.checkpoints[-1])
+    manifests = [third.models.manifest(ran.result["model_path"]) for ran in (whole, resumed)]
+    assert manifests[0]["files"] == manifests[1]["files"], "the same bytes as undisturbed"
+    tested = run(other, "backtesting", {
+        "strategy_name": "momentum", "start_date": "2015-05-05", "end_date": "2015-06-05", "model_path": whole.result["model_path"],
+    })  # fmt: skip
+    folder = third.settings.folder("reports") / tested.operation.operation_id
+    with third.artefacts.reading(folder):
+        for file in tested.result["files"].values():
+            assert (folder / Path(file).name).read_bytes() == Path(file).read_bytes()
+
+
 # --- two write at once
 
 
@@ -274,16 +296,24 @@ def test_of_two_nodes_that_save_under_one_name_exactly_one_wins(place: Place, st
 KILLED = """
 import sys
 import numpy as np
+from ktrdr.log import configure
+from ktrdr.market.bars import Bars
+from ktrdr.market.timeframe import Timeframe
 from ktrdr.settings import Settings
 from ktrdr.workspace import open_workspace
-from tests.contracts.test_shared_artefacts import flat
 
+configure()  # warnings to stderr
 store = open_workspace(Settings()).bars
 store.series()
 print("ready", flush=True)
 sys.stdin.readline()
+time = np.datetime64("2018-06-01", "us") + np.arange(20_000) * np.timedelta64(1, "h")
 for version in range(int(sys.argv[1]), 10_000):
-    store.write(flat(float(version), "2018-06-01", 20_000), refresh=True)
+    value = np.full(len(time), float(version))
+    store.write(
+        Bars.checked("X", Timeframe("1h"), time, open=value, high=value, low=value, close=value, volume=value, provider="files"),
+        refresh=True,
+    )
     print(version, flush=True)
 """
 
@@ -341,7 +371,7 @@ def test_a_flipped_byte_is_found(place: Place) -> None:
         other.strategies.read("mine")
     assert other.strategies.read("other").text == "text of the other"
     assert other.checkpoints.read(kept[-1].path).state == {"n": 0}, "the one before it"
-    assert other.checkpoints.write(OPERATION, "x", {"n": 2}).checkpoint_id.endswith("_2") is False
+    assert other.checkpoints.write(OPERATION, "x", {"n": 2}).checkpoint_id.endswith("_3"), "no name is given twice"
     assert one.bars.read("X", HOUR).close[0] == 1.0, "what was fetched before is whole"
 
 
