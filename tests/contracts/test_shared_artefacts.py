@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ from tests.contracts.test_research_cycle import run, swinging_bars
 from tests.unit.stores.test_models import EARLY, LATE, trained
 
 pytestmark = pytest.mark.process
-DAY, HOUR = Timeframe("1d"), Timeframe("1h")
+DAY, HOUR, FIVE = Timeframe("1d"), Timeframe("1h"), Timeframe("5m")
 OPERATION = "op_training_20260101_000000_00000000"
 CEILING = 60.0
 TRAINING = {"strategy_name": "momentum", "start_date": "2015-01-01", "end_date": "2015-05-01"}
@@ -294,53 +295,68 @@ def test_of_two_nodes_that_save_under_one_name_exactly_one_wins(place: Place, st
 
 
 KILLED = """
+import os
 import sys
 import numpy as np
+import polars
 from ktrdr.log import configure
 from ktrdr.market.bars import Bars
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.settings import Settings
 from ktrdr.workspace import open_workspace
 
+time = np.datetime64("2018-06-01", "us") + np.arange(0, 300, 5) * np.timedelta64(1, "D")  # some bars of ten months, a file each
+
+
+def write_for_ever(version):
+    store = open_workspace(Settings()).bars
+    while True:
+        value = np.full(len(time), float(version))
+        bars = Bars.checked("X", Timeframe("5m"), time, open=value, high=value, low=value, close=value, volume=value, provider="files")
+        store.write(bars, refresh=True)
+        print("wrote", version, flush=True)
+        version += 1
+
+
 configure()  # warnings to stderr
-store = open_workspace(Settings()).bars
-store.series()
 print("ready", flush=True)
-sys.stdin.readline()
-time = np.datetime64("2018-06-01", "us") + np.arange(20_000) * np.timedelta64(1, "h")
-for version in range(int(sys.argv[1]), 10_000):
-    value = np.full(len(time), float(version))
-    store.write(
-        Bars.checked("X", Timeframe("1h"), time, open=value, high=value, low=value, close=value, volume=value, provider="files"),
-        refresh=True,
-    )
-    print(version, flush=True)
+for line in sys.stdin:
+    writer = os.fork()
+    if not writer:
+        write_for_ever(int(line))
+    print("writer", writer, flush=True)
+    os.waitpid(writer, 0)
+    print("ended", 0, flush=True)
 """
 
 
 def test_a_node_that_is_killed_while_it_publishes_leaves_the_old_or_the_new(place: Place, start: Start) -> None:
-    moments, reader, last = random.Random(7), place.node("reader"), 0
+    moments, reader, last, processes = random.Random(7), place.node("reader"), 0, start("writer", KILLED)
+    assert processes.stdin
+    assert processes.stdout
+
+    def heard() -> tuple[str, int]:
+        what, number = processes.stdout.readline().split()
+        return what, int(number)
+
     for _ in range(10):
-        writer = start("writer", KILLED, last + 1)
-        assert writer.stdin
-        assert writer.stdout
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-        said = last
-        for _ in range(moments.randint(0, 1)):
-            said = int(writer.stdout.readline())
-        time.sleep(moments.uniform(0, 0.25))
-        writer.kill()
-        out, _ = writer.communicate(timeout=CEILING)
-        said = max([said, *map(int, out.split())])
-        found = set(reader.bars.read("X", HOUR).close.tolist()) if reader.bars.stored("X", HOUR, "files") else {0.0}
+        processes.stdin.write(f"{last + 1}\n")
+        processes.stdin.flush()
+        _, writer = heard()
+        _, said = heard()
+        begun = time.monotonic()
+        _, said = heard()
+        time.sleep(moments.uniform(0, time.monotonic() - begun))  # anywhere in the next one
+        os.kill(writer, signal.SIGKILL)
+        while (answer := heard())[0] != "ended":
+            said = answer[1]
+        found = set(reader.bars.read("X", FIVE).close.tolist())
         assert len(found) == 1, "a mixture of two versions"
         assert found <= {said, said + 1.0}, "what was reported as written is there"
         last = int(max(found))
-    assert last > 0
-    again = place.node("writer").bars.write(flat(1.0, "2016-06-01"))
+    again = place.node("writer").bars.write(flat(1.0, "2016-06-01", timeframe=FIVE))
     assert again.added == 48
-    assert set(place.node("writer").bars.read("X", HOUR, datetime(2018, 1, 1, tzinfo=UTC)).close.tolist()) == {float(last)}
+    assert set(place.node("writer").bars.read("X", FIVE, datetime(2018, 1, 1, tzinfo=UTC)).close.tolist()) == {float(last)}
 
 
 # --- something is damaged or away
@@ -479,8 +495,8 @@ def test_who_was_too_late_puts_his_change_on_top(tmp_path: Path) -> None:
     late = Late(tmp_path / "place", lambda: other.bars.write(flat(next(prices)), refresh=True))
     from ktrdr.stores.bars import BarStore
 
-    written = BarStore(home / "bars", SharedFolder(late, home)).write(flat(9.0, count=60))
-    assert (late.tries, written.added, written.conflicts) == (3, 12, 48), "counted against what the last rival left"
+    written = BarStore(home / "bars", SharedFolder(late, home)).write(flat(9.0, count=1000))
+    assert (late.tries, written.added, written.conflicts) == (3, 952, 48), "counted against what the last rival left"
     assert set(other.bars.read("X", HOUR).close.tolist()) == {7.0, 9.0}
 
 
