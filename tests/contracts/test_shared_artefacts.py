@@ -35,7 +35,7 @@ from tests.contracts.test_research_cycle import run, swinging_bars
 from tests.unit.stores.test_models import EARLY, LATE, trained
 
 pytestmark = pytest.mark.process
-DAY, HOUR, FIVE = Timeframe("1d"), Timeframe("1h"), Timeframe("5m")
+DAY, HOUR = Timeframe("1d"), Timeframe("1h")
 OPERATION = "op_training_20260101_000000_00000000"
 CEILING = 60.0
 TRAINING = {"strategy_name": "momentum", "start_date": "2015-01-01", "end_date": "2015-05-01"}
@@ -297,23 +297,22 @@ def test_of_two_nodes_that_save_under_one_name_exactly_one_wins(place: Place, st
 KILLED = """
 import os
 import sys
-import numpy as np
-import polars
 from ktrdr.log import configure
-from ktrdr.market.bars import Bars
-from ktrdr.market.timeframe import Timeframe
 from ktrdr.settings import Settings
 from ktrdr.workspace import open_workspace
 
-time = np.datetime64("2018-06-01", "us") + np.arange(0, 300, 5) * np.timedelta64(1, "D")  # some bars of ten months, a file each
-
 
 def write_for_ever(version):
-    store = open_workspace(Settings()).bars
+    workspace = open_workspace(Settings())
+    folder = workspace.settings.folder("reports") / "op"
+
+    def write():
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(12):
+            (folder / f"{number}.csv").write_text(str(version))
+
     while True:
-        value = np.full(len(time), float(version))
-        bars = Bars.checked("X", Timeframe("5m"), time, open=value, high=value, low=value, close=value, volume=value, provider="files")
-        store.write(bars, refresh=True)
+        workspace.artefacts.changing(folder, write)
         print("wrote", version, flush=True)
         version += 1
 
@@ -332,6 +331,7 @@ for line in sys.stdin:
 
 def test_a_node_that_is_killed_while_it_publishes_leaves_the_old_or_the_new(place: Place, start: Start) -> None:
     moments, reader, last, processes = random.Random(7), place.node("reader"), 0, start("writer", KILLED)
+    folder = reader.settings.folder("reports") / "op"
     assert processes.stdin
     assert processes.stdout
 
@@ -350,13 +350,14 @@ def test_a_node_that_is_killed_while_it_publishes_leaves_the_old_or_the_new(plac
         os.kill(writer, signal.SIGKILL)
         while (answer := heard())[0] != "ended":
             said = answer[1]
-        found = set(reader.bars.read("X", FIVE).close.tolist())
+        with reader.artefacts.reading(folder):
+            found = {int(file.read_text()) for file in folder.iterdir()}
         assert len(found) == 1, "a mixture of two versions"
-        assert found <= {said, said + 1.0}, "what was reported as written is there"
-        last = int(max(found))
-    again = place.node("writer").bars.write(flat(1.0, "2016-06-01", timeframe=FIVE))
-    assert again.added == 48
-    assert set(place.node("writer").bars.read("X", FIVE, datetime(2018, 1, 1, tzinfo=UTC)).close.tolist()) == {float(last)}
+        assert found <= {said, said + 1}, "what was reported as written is there"
+        (last,) = found
+    writer = place.node("writer")
+    with writer.artefacts.reading(writer.settings.folder("reports") / "op"):
+        assert {int(file.read_text()) for file in (writer.settings.folder("reports") / "op").iterdir()} == {last}
 
 
 # --- something is damaged or away
