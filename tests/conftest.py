@@ -69,6 +69,14 @@ def artefacts(request: pytest.FixtureRequest, tmp_path: Path) -> Artefacts:
     return SharedFolder(open_objects(bucket.url, bucket.options), tmp_path)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need the cluster extra run where they are asked for: `-m cluster`."""
+    if "cluster" not in config.getoption("-m"):
+        wanted = [item for item in items if not item.get_closest_marker("cluster")]
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("cluster")])
+        items[:] = wanted
+
+
 def skipped(reporter: pytest.TerminalReporter) -> int:
     """Tests that were skipped although they could have run: a bare machine has no browser."""
     return sum("no browser is installed" not in str(each.longrepr) for each in reporter.stats.get("skipped", []))

@@ -201,7 +201,9 @@ class SharedFolder:
         folder = self._home / name
         for _ in range(TRIES):
             manifest = self._newest(name)
-            local = {file.name: digest_of(file.read_bytes()) for file in _files(folder) if wanted(file.name)}
+            local = {
+                file.name: digest_of(file.read_bytes()) for file in _files(folder) if wanted(file.name) and file.name in manifest.files
+            }
             lacking = {n: entry for n, entry in manifest.files.items() if wanted(n) and local.get(n) != entry.sha256}
             fresh, broken = self._download(name, lacking)
             if broken and self._newest(name).number != manifest.number:
