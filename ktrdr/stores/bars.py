@@ -20,7 +20,7 @@ from ktrdr.market.rows import BadRow
 from ktrdr.market.symbols import joined
 from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.stores import actions as action_files
-from ktrdr.stores import layout, quarantine, revisions
+from ktrdr.stores import layout, loads, quarantine, revisions
 from ktrdr.stores.bundled import BUNDLED, BUNDLED_PROVIDER, Series, bundled_series, read_bundled
 from ktrdr.stores.catalog import Catalog, Hours, Load, Outcome, Period
 from ktrdr.stores.revisions import Revision
@@ -196,10 +196,22 @@ class BarStore:
     def end_load(self, number: int, outcome: Outcome) -> None:
         """Note what came of a load."""
         self.catalog.settle(number, outcome)
+        if self._artefacts.shared:
+            key, load = self.catalog.load(number)
+            folder = self.folder(key.symbol, key.timeframe, key.provider, key.hours)
+            with folder.locked():
+                self._changing(folder, lambda: loads.add(folder.path, load))
 
     def loads(self, symbol: str, timeframe: Timeframe, provider: str, limit: int = 100) -> list[Load]:
         """The ledger of loads of a series, newest first."""
-        return self.catalog.loads(self.folder(symbol, timeframe, provider).key, limit)
+        own = self.catalog.loads(self.folder(symbol, timeframe, provider).key, limit)
+        if not self._artefacts.shared:
+            return own
+        shared = []
+        for path in (self.folder(symbol, timeframe, provider, hours).path for hours in HOURS):
+            with self._artefacts.reading(path, lambda file: file == loads.FILE):
+                shared += loads.read(path)
+        return loads.merged(own, shared)[:limit]
 
     def folder(self, symbol: str, timeframe: Timeframe, provider: str, hours: Hours = "all") -> SeriesFolder:
         """Where the bars of a series are, or will be."""

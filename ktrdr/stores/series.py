@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ktrdr.errors import Invalid
 from ktrdr.market.bars import COLUMNS, Bars, Floats, Times, as_datetime, as_time
 from ktrdr.market.timeframe import SECONDS, Timeframe
-from ktrdr.stores import atomic, quarantine, revisions
+from ktrdr.stores import atomic, loads, quarantine, revisions
 from ktrdr.stores.catalog import Hours, Key, Period
 from ktrdr.stores.locks import LOCK_SECONDS, locked
 
@@ -182,7 +182,7 @@ class SeriesFolder:
 
     def clear(self) -> None:
         """Delete the bars that are there, and what stands beside them. The lock must be held."""
-        for file in [*self.files(), *(self.path / name for name in (ORIGIN_FILE, revisions.FILE, quarantine.FILE))]:
+        for file in [*self.files(), *(self.path / name for name in (ORIGIN_FILE, revisions.FILE, quarantine.FILE, loads.FILE))]:
             file.unlink(missing_ok=True)
 
     @contextmanager

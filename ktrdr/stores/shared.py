@@ -10,9 +10,9 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from ktrdr.errors import Conflict, Invalid, Unavailable
 from ktrdr.log import logger
@@ -43,6 +43,9 @@ log = logger(__name__)
 class Artefacts(Protocol):
     """What stores need of the place that homes share; `Alone` where there is none."""
 
+    shared: ClassVar[bool]
+    """Whether there is one."""
+
     def reading(self, folder: Path, wanted: Wanted | None = None, *, lenient: bool = False) -> AbstractContextManager[None]:
         """Have a folder's files here as they were published last, all that are wanted; nobody on this machine changes them inside.
 
@@ -70,6 +73,8 @@ class Artefacts(Protocol):
 
 class Alone:
     """No shared place: a home has everything."""
+
+    shared = False
 
     def reading(self, folder: Path, wanted: Wanted | None = None, *, lenient: bool = False) -> AbstractContextManager[None]:
         """Nothing to fetch."""
@@ -106,6 +111,8 @@ def open_artefacts(settings: Settings) -> Artefacts:
 
 class SharedFolder:
     """The folders of one home as a cache of a shared place."""
+
+    shared = True
 
     def __init__(self, objects: Objects, home: Path) -> None:
         self._objects, self._home = objects, home
@@ -201,10 +208,9 @@ class SharedFolder:
         folder = self._home / name
         for _ in range(TRIES):
             manifest = self._newest(name)
-            local = {
-                file.name: digest_of(file.read_bytes()) for file in _files(folder) if wanted(file.name) and file.name in manifest.files
-            }
-            lacking = {n: entry for n, entry in manifest.files.items() if wanted(n) and local.get(n) != entry.sha256}
+            asked = {n: entry for n, entry in manifest.files.items() if wanted(n)}
+            local = {file.name: digest_of(file.read_bytes()) for file in _files(folder) if file.name in asked}
+            lacking = {n: entry for n, entry in asked.items() if local.get(n) != entry.sha256}
             fresh, broken = self._download(name, lacking)
             if broken and self._newest(name).number != manifest.number:
                 continue  # somebody published meanwhile, and its objects gave way to newer ones
@@ -337,6 +343,8 @@ class SharedFolder:
                 self._set_aside(path)
         if not published:
             self._hold(name, {})
+            with suppress(OSError):  # something else stands in it
+                (self._home / name).rmdir()
 
     def _set_aside(self, path: Path) -> None:
         to = self._own / "aside" / path.relative_to(self._home).parent / f"{digest_of(path.read_bytes())[:8]}.{path.name}"

@@ -27,6 +27,7 @@ from ktrdr.market.rows import BadRow
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.operations.job import Drained
 from ktrdr.settings import Settings
+from ktrdr.stores.catalog import Outcome
 from ktrdr.stores.manifests import newest
 from ktrdr.stores.objects import MARK, FolderObjects, Objects, open_objects
 from ktrdr.stores.shared import GRACE_SECONDS, ORPHAN_SECONDS, SWEPT_EVERY, SharedFolder
@@ -150,6 +151,17 @@ def test_what_stands_beside_bars_is_shared(place: Place) -> None:
     for node, row in ((one, 1), (other, 2)):
         node.bars.quarantine("X", HOUR, "files", [BadRow("torn", None, (1.0,) * 5, row)])
     assert [row.row for row in one.bars.quarantined("X", HOUR, "files")] == [1, 2]
+
+
+def test_what_came_of_loads_is_shared(place: Place) -> None:
+    one, other = place.node("one"), place.node("other")
+    dates = {"start": datetime(2020, 1, 1, tzinfo=UTC), "end": datetime(2020, 2, 1, tzinfo=UTC)}
+    for node, outcome in ((one, Outcome("empty")), (other, Outcome("answered", 3, 2, 1))):
+        node.bars.end_load(node.bars.begin_load("X", HOUR, "files", hours="all", **dates), outcome)
+    one.bars.begin_load("X", HOUR, "files", hours="regular", **dates)
+    assert [load.outcome.state for load in one.bars.loads("X", HOUR, "files")] == ["asked", "answered", "empty"]
+    assert [load.outcome for load in other.bars.loads("X", HOUR, "files")] == [Outcome("answered", 3, 2, 1), Outcome("empty")]
+    assert one.bars.loads("X", HOUR, "files", limit=1)[0].hours == "regular"
 
 
 def test_a_series_that_was_deleted_is_gone_everywhere_and_may_come_again(place: Place) -> None:
