@@ -74,7 +74,7 @@ class Artefacts(Protocol):
 class Alone:
     """No shared place: a home has everything."""
 
-    shared = False
+    shared: ClassVar[bool] = False
 
     def reading(self, folder: Path, wanted: Wanted | None = None, *, lenient: bool = False) -> AbstractContextManager[None]:
         """Nothing to fetch."""
@@ -112,7 +112,7 @@ def open_artefacts(settings: Settings) -> Artefacts:
 class SharedFolder:
     """The folders of one home as a cache of a shared place."""
 
-    shared = True
+    shared: ClassVar[bool] = True
 
     def __init__(self, objects: Objects, home: Path) -> None:
         self._objects, self._home = objects, home
