@@ -92,4 +92,6 @@ def digest_of(content: bytes) -> str:
 
 def damaged(what: str, why: str) -> Invalid:
     """The error of an object that is not what it should be."""
-    return Invalid(f"{what} is damaged: {why}", hint="bring it back from a backup of the shared place, or delete what it belongs to")
+    return Invalid(
+        f"{what} is damaged: {why}", hint="bring it back from a backup of the shared place, or remove it there and write again what it held"
+    )
