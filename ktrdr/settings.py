@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 
 def default_cpu_slots() -> int:
@@ -39,7 +39,15 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Field(default_factory=default_home, description="Where bars, models, strategies, logs and the database live.")
-    ledger: Path = Field(default_factory=default_ledger, description="The append-only trial ledger.")
+    ledger: Path | str = Field(
+        default_factory=default_ledger, description="The append-only trial ledger: a file, or a postgresql:// address."
+    )
+    artefacts: str | None = Field(
+        None, description="What homes share: file:///folder or s3://bucket/prefix; bars, models, strategies, checkpoints and reports."
+    )
+    artefacts_options: dict[str, Any] = Field(
+        default_factory=dict, description='Options of that bucket\'s library, such as {"endpoint_url": "https://…"}; no credentials.'
+    )
     database_url: str | None = Field(None, description="Operations database; default: SQLite in the home.")
     engine: Literal["local", "ray"] = Field("local", description="Where operations run: this machine, or the nodes of a Ray cluster.")
     ray_address: str | None = Field(None, description="Head of that cluster, such as 10.0.0.5:6379; none is ever looked for.")
@@ -93,11 +101,22 @@ class Settings(BaseModel):
     ib_client_id: int = Field(17, ge=1, le=999_999, description="Client id of loads; where it is in use, the next seven are tried.")
     ib_timeout_seconds: float = Field(60.0, gt=0, description="So long an answer of Interactive Brokers may take.")
 
+    @field_validator("ledger")
+    @classmethod
+    def _file_unless_address(cls, given: Path | str) -> Path | str:
+        if "://" not in str(given):
+            return Path(given)
+        if not str(given).startswith(("postgresql://", "postgresql+psycopg://", "postgres://")):
+            raise ValueError("the trial ledger is a file, or a database such as postgresql://user@host/ktrdr")
+        return str(given)
+
     @model_validator(mode="before")
     @classmethod
     def _from_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
         found = {name: os.environ[variable(name)] for name in cls.model_fields if variable(name) in os.environ}
-        return {**{name: _parsed(text) for name, text in found.items()}, **given}
+        values = {**{name: _parsed(text) for name, text in found.items()}, **given}
+        shared = values.get("engine") == "ray" and values.get("database_url")
+        return {"ledger": values["database_url"], **values} if shared else values
 
     @property
     def operations_url(self) -> str:

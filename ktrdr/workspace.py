@@ -10,18 +10,21 @@ from ktrdr.settings import Settings
 from ktrdr.stores.bars import BarStore
 from ktrdr.stores.checkpoints import CheckpointStore
 from ktrdr.stores.models import ModelStore
+from ktrdr.stores.shared import open_artefacts
 from ktrdr.stores.strategies import StrategyStore
 from ktrdr.stores.trials import TrialLedger
 
 
 def open_workspace(settings: Settings) -> Workspace:
     """The ports that kinds work with, on the home that the settings name."""
+    artefacts = open_artefacts(settings)
     return Workspace(
         settings=settings,
-        bars=BarStore(settings.folder("bars")),
-        strategies=StrategyStore(settings.folder("strategies")),
-        models=ModelStore(settings.folder("models")),
-        checkpoints=CheckpointStore(settings.folder("checkpoints")),
+        bars=BarStore(settings.folder("bars"), artefacts),
+        strategies=StrategyStore(settings.folder("strategies"), artefacts),
+        models=ModelStore(settings.folder("models"), artefacts),
+        checkpoints=CheckpointStore(settings.folder("checkpoints"), artefacts),
         trials=TrialLedger(settings.ledger),
         designers={"offline": OfflineDesigner(), "scripted": ScriptedDesigner(), "claude": ClaudeDesigner(settings)},
+        artefacts=artefacts,
     )

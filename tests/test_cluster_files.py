@@ -30,9 +30,7 @@ IMAGE = (ROOT / "Containerfile").read_text(encoding="utf-8")
 COMPOSE: JSON = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
 KUBERNETES: list[JSON] = list(yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text(encoding="utf-8")))
 OURS = f"ktrdr:{ktrdr.__version__}"
-ELSEWHERE = {"dispatcher", "KTRDR_ARTEFACTS"}
-"""Commands and settings that come with the engine and the artefacts of a cluster."""
-SETTINGS = {variable(name) for name in Settings.model_fields} | ELSEWHERE
+SETTINGS = {variable(name) for name in Settings.model_fields}
 OF_RAY = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "RAY_health_check_period_ms", "RAY_health_check_timeout_ms",
           "RAY_health_check_failure_threshold"}  # fmt: skip
 FLAGS_OF_RAY = {"head", "block", "port", "num-cpus", "num-gpus", "object-store-memory", "include-dashboard", "disable-usage-stats",
@@ -87,11 +85,10 @@ def known(command: list[str]) -> None:
         assert {word.lstrip("-").partition("=")[0] for word in words[2:]} <= FLAGS_OF_RAY
         return
     assert words[0] == "ktrdr"
-    assert words[1] in {each.name for each in COMMANDS} | ELSEWHERE
-    if words[1] in {each.name for each in COMMANDS}:
-        _, rest = global_flags(words[2:])
-        parsed: typer.Context = load(words[1]).make_context(f"ktrdr {words[1]}", rest)
-        assert not parsed.args
+    assert words[1] in {each.name for each in COMMANDS}
+    _, rest = global_flags(words[2:])
+    parsed: typer.Context = load(words[1]).make_context(f"ktrdr {words[1]}", rest)
+    assert not parsed.args
 
 
 # --- the image

@@ -175,7 +175,8 @@ def start(here: Settings, announce: Callable[[str], None], port: int | None = No
 
 def environment(here: Settings) -> dict[str, str]:
     """The environment of a backend that does not live in the caller's folder: places are absolute."""
-    return {**os.environ, "KTRDR_HOME": str(here.home.absolute()), "KTRDR_LEDGER": str(here.ledger.absolute())}
+    ledger = here.ledger.absolute() if isinstance(here.ledger, Path) else here.ledger
+    return {**os.environ, "KTRDR_HOME": str(here.home.absolute()), "KTRDR_LEDGER": str(ledger)}
 
 
 def serve_command(host: str | None, port: int | None) -> list[str]:

@@ -97,7 +97,7 @@ class Backtesting(Kind):
             path = workspace.models.latest(settled).path
         else:
             workspace.models.load(self.model_path)
-            path = workspace.models.root / self.model_path
+            path = workspace.models.folder(self.model_path)
         return self.model_copy(update={
             "strategy_name": settled.name, "strategy": settled.to_yaml(), "source": self.source or settled.name,
             "symbol": symbol, "timeframe": settled.base_timeframe.name,
@@ -138,10 +138,15 @@ class Backtesting(Kind):
         learned = (datetime.fromisoformat(model.training.start), datetime.fromisoformat(model.training.end))
         result = replace(with_benchmarks(result), breakdown=break_down(result, learned if in_sample else (dates[0], dates[0])))
         folder = workspace.settings.folder("reports") / job.operation_id
-        files = write_report(folder, result)
-        if len(legs) == 1:
-            one = legs[0]
-            files |= explain_trades(folder, model, strategy, one.bars, one.features, result, in_sample=in_sample)
+
+        def write() -> dict[str, str]:
+            files = write_report(folder, result)
+            if len(legs) == 1:
+                one = legs[0]
+                files |= explain_trades(folder, model, strategy, one.bars, one.features, result, in_sample=in_sample)
+            return files
+
+        files = workspace.artefacts.changing(folder, write, lenient=True)
         record_trial(job, strategy, result)
         count, provider = len(result.time), ", ".join(dict.fromkeys(leg.tested.provider for leg in legs))
         believed = self._believed(job, workspace, Tested(strategy, model, tuple(legs), result, dates), proof, in_sample=in_sample)

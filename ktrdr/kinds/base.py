@@ -11,6 +11,7 @@ from ktrdr.operations.job import Job
 from ktrdr.operations.model import Needs
 from ktrdr.registry import Registry
 from ktrdr.settings import Settings
+from ktrdr.stores.shared import ALONE, Artefacts
 
 if TYPE_CHECKING:
     from ktrdr.agents.designer import Designer
@@ -35,6 +36,8 @@ class Workspace:
     checkpoints: CheckpointStore
     trials: TrialLedger
     designers: dict[str, Designer]
+    artefacts: Artefacts = ALONE
+    """What homes share; for the files that have no store of their own, such as reports."""
 
 
 class Kind(BaseModel):

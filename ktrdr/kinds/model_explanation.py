@@ -96,7 +96,8 @@ class ModelExplanation(Kind):
         job.report(90, "Looking for reasons")
         why = explain_bar(model, book, tape, _moment(self.at)) if self.at else None
         explanation = Explanation(report=report, bar=why)
-        file = write_explanation(workspace.settings.folder("reports") / job.operation_id, explanation)
+        folder = workspace.settings.folder("reports") / job.operation_id
+        file = workspace.artefacts.changing(folder, lambda: write_explanation(folder, explanation), lenient=True)
         found = {"strategy_name": strategy.name, "model_path": str(path), "provider": tested.provider}
         return {**found, **explanation.model_dump(mode="json"), "files": {"explanation": file}}
 
@@ -111,9 +112,9 @@ class ModelExplanation(Kind):
 
 def find_model(workspace: Workspace, named: str) -> Path:
     """The folder of a model: by path, by its training's operation, or the newest of a strategy."""
-    if (workspace.models.root / named / "manifest.json").is_file():
-        return workspace.models.root / named
     saved = workspace.models.list()
+    if (folder := workspace.models.folder(named) / "manifest.json").is_file():
+        return folder.parent
     for one in saved:
         if named in (one.operation_id, one.strategy_name):
             return one.path

@@ -368,7 +368,10 @@ class Guardian:
     async def _finish(self, status: Status, result: JSON | None, error: ErrorRecord | None) -> Operation:
         ended = await self._patiently(lambda: self._doors.store.finish(*self.key, status, result, error))
         if status is Status.COMPLETED:
-            await asyncio.to_thread(self._doors.forget_checkpoints, self.operation.operation_id)
+            try:
+                await asyncio.to_thread(self._doors.forget_checkpoints, self.operation.operation_id)
+            except Unavailable as away:  # the hourly tidying removes them
+                log.warning("checkpoints of an operation that has ended stay for now", reason=away.message)
         return ended
 
 

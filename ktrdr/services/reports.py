@@ -18,7 +18,6 @@ from ktrdr.errors import Conflict, Invalid, KtrdrError, NotFound
 from ktrdr.kinds.base import Workspace
 from ktrdr.market.bars import Bars, as_datetime
 from ktrdr.market.timeframe import Timeframe
-from ktrdr.models.manifest import read_manifest
 from ktrdr.operations.model import Operation, Status
 from ktrdr.reports.compare import Compared, Comparison, compare
 from ktrdr.reports.material import Material
@@ -130,11 +129,12 @@ class ReportsService:
         return self._workspace.settings.folder("reports") / operation_id
 
     def _stored(self, family: Family) -> bytes:
-        path = self._path(family.operation)
-        if path.is_file() and current(written := path.read_bytes()):
-            return written
+        path, artefacts = self._path(family.operation), self._workspace.artefacts
+        with artefacts.reading(path.parent, lambda file: file == FILE, lenient=True):
+            if path.is_file() and current(written := path.read_bytes()):
+                return written
         content = page(self._material(family)).encode()
-        atomic.write(path, content)
+        artefacts.changing(path.parent, lambda: atomic.write(path, content), lenient=True)
         return content
 
     def _material(self, family: Family) -> Material:
@@ -143,18 +143,21 @@ class ReportsService:
         curves = trades = explanation = bars = None
         if family.backtest:
             folder = self._folder(family.backtest.operation_id)
-            curves = _read(folder / "equity.csv", Curves.from_csv, missing)
-            trades = _read(folder / "trades.csv", trades_from_csv, missing)
-            explanation = _read(folder / "explanation.json", json.loads, missing, optional=True)
+            with self._workspace.artefacts.reading(folder, lenient=True):
+                curves = _read(folder / "equity.csv", Curves.from_csv, missing)
+                trades = _read(folder / "trades.csv", trades_from_csv, missing)
+                explanation = _read(folder / "explanation.json", json.loads, missing, optional=True)
             bars = _traded(self._workspace, family.backtest.result_summary or {}, curves, missing) if curves and trades else None
         return Material(
             family.operation.json_dict(), **_results(family), curves=curves, trades=trades, bars=bars, explanation=explanation,
-            manifest=_manifest(family, missing), missing=tuple(missing),
+            manifest=_manifest(self._workspace, family, missing), missing=tuple(missing),
         )  # fmt: skip
 
     def _curve(self, operation_id: str, points: int) -> EquityCurve:
         missing: list[str] = []
-        curves = _read(self._folder(operation_id) / "equity.csv", Curves.from_csv, missing)
+        folder = self._folder(operation_id)
+        with self._workspace.artefacts.reading(folder, lambda file: file == "equity.csv", lenient=True):
+            curves = _read(folder / "equity.csv", Curves.from_csv, missing)
         if curves is None:
             raise NotFound(missing[0], hint="run the backtest again")
         rows = thinned(list(curves.values.values()), max(points // 2, 1))
@@ -179,13 +182,13 @@ def _read(path: Path, parse: Callable[[str], T], missing: list[str], *, optional
     return None
 
 
-def _manifest(family: Family, missing: list[str]) -> JSON | None:
+def _manifest(workspace: Workspace, family: Family, missing: list[str]) -> JSON | None:
     """The manifest of the model that was trained or tested."""
     found = ((family.backtest or family.training or family.operation).result_summary or {}).get("model_path")
     if not found:
         return None
     try:
-        return read_manifest(Path(found))
+        return workspace.models.manifest(found)
     except KtrdrError as error:
         missing.append(f"the model's manifest is not shown: {error.message}")
         return None

@@ -6,10 +6,11 @@ import dataclasses
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ktrdr.errors import Invalid, NoData
 from ktrdr.market.actions import Action, Adjust, adjusted
@@ -19,14 +20,17 @@ from ktrdr.market.rows import BadRow
 from ktrdr.market.symbols import joined
 from ktrdr.market.timeframe import SECONDS, Timeframe
 from ktrdr.stores import actions as action_files
-from ktrdr.stores import layout, quarantine, revisions
+from ktrdr.stores import layout, loads, quarantine, revisions
 from ktrdr.stores.bundled import BUNDLED, BUNDLED_PROVIDER, Series, bundled_series, read_bundled
-from ktrdr.stores.catalog import Catalog, Hours, Load, Outcome
+from ktrdr.stores.catalog import Catalog, Hours, Load, Outcome, Period
 from ktrdr.stores.revisions import Revision
-from ktrdr.stores.series import SeriesFolder, stamp_of
+from ktrdr.stores.series import ORIGIN_FILE, Merged, SeriesFolder, stamp_of
+from ktrdr.stores.shared import ALONE, Artefacts
 
 __all__ = ["BUNDLED", "BUNDLED_PROVIDER", "BarStore", "Series", "Written", "bundled_series", "canonical", "load_command"]
 
+JSON = dict[str, Any]
+T = TypeVar("T")
 SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,19}")
 PROVIDER = re.compile(r"[a-z][a-z0-9_]{0,31}")
 HOURS: tuple[Hours, ...] = ("all", "regular", "extended")
@@ -51,8 +55,8 @@ class Written:
 class BarStore:
     """Bars by symbol and timeframe; reading never changes anything."""
 
-    def __init__(self, home_bars: Path) -> None:
-        self.root = home_bars
+    def __init__(self, home_bars: Path, artefacts: Artefacts = ALONE) -> None:
+        self.root, self._artefacts = home_bars, artefacts
         self.catalog = Catalog(home_bars / "catalog.sqlite")
 
     def read(
@@ -95,6 +99,7 @@ class BarStore:
 
     def stored(self, symbol: str, timeframe: Timeframe, provider: str, hours: Hours | None = None) -> Series | None:
         """What the home holds of one provider's series; of several trading hours the first that is there."""
+        self._artefacts.look(self.root / provider / canonical(symbol), _is_origin)
         found = (self._extent(self.folder(symbol, timeframe, provider, each)) for each in ([hours] if hours else HOURS))
         return next(filter(None, found), None)
 
@@ -108,17 +113,24 @@ class BarStore:
         if not len(bars):
             raise Invalid(f"{bars.symbol} {bars.timeframe}: there are no bars to write")
         folder = self.folder(bars.symbol, bars.timeframe, bars.provider, hours)
-        with folder.locked():
+
+        def merge() -> Merged:
             folder.keep_to(origin)
             merged = folder.merge(bars, refresh=refresh, now=now)
             self.catalog.put(folder.key, merged.periods)
+            return merged
+
+        with folder.locked():
+            merged = self._changing(folder, merge)
             series = self._extent(folder)
         assert series is not None
         return Written(merged.added, merged.unchanged, merged.conflicts, merged.replaced, series)
 
     def revisions(self, symbol: str, timeframe: Timeframe, provider: str, hours: Hours = "all") -> tuple[Revision, ...]:
         """The bars for which a provider answered twice, and differently."""
-        return revisions.read(self.folder(symbol, timeframe, provider, hours).path)
+        path = self.folder(symbol, timeframe, provider, hours).path
+        with self._artefacts.reading(path, lambda file: file == revisions.FILE):
+            return revisions.read(path)
 
     def quarantine(self, symbol: str, timeframe: Timeframe, provider: str, rows: Iterable[BadRow], hours: Hours = "all") -> int:
         """Keep rows that cannot be bars beside the series, with the reason of each; how many were not there yet."""
@@ -126,11 +138,13 @@ class BarStore:
         if not found:
             return 0
         with folder.locked():
-            return quarantine.add(folder.path, found, datetime.now(UTC))
+            return self._changing(folder, lambda: quarantine.add(folder.path, found, datetime.now(UTC)))
 
     def quarantined(self, symbol: str, timeframe: Timeframe, provider: str, hours: Hours = "all") -> tuple[BadRow, ...]:
         """The rows that could not be bars."""
-        return quarantine.read(self.folder(symbol, timeframe, provider, hours).path)
+        path = self.folder(symbol, timeframe, provider, hours).path
+        with self._artefacts.reading(path, lambda file: file == quarantine.FILE):
+            return quarantine.read(path)
 
     def delete(self, symbol: str, timeframe: Timeframe, provider: str | None = None, hours: Hours | None = None) -> Series:
         """Remove a series from the home, with what is noted of its loads; NoData if none was loaded, Invalid if it is not clear which."""
@@ -152,6 +166,7 @@ class BarStore:
             )
         folder = self.folder(symbol, timeframe, found[0].provider, found[0].hours)
         with folder.locked():
+            self._artefacts.remove(folder.path)
             self.catalog.forget(folder.key)
             folder.clear()
         return found[0]
@@ -164,11 +179,15 @@ class BarStore:
 
     def keep_actions(self, symbol: str, provider: str, actions: Iterable[Action]) -> None:
         """Add splits and dividends to those that are known; the newer figure of a day wins."""
-        action_files.keep(self.root / provider / canonical(symbol), actions)
+        folder, fresh = self.root / provider / canonical(symbol), tuple(actions)
+        if fresh:
+            self._artefacts.changing(folder, lambda: action_files.keep(folder, fresh))
 
     def actions(self, symbol: str, provider: str) -> tuple[Action, ...]:
         """The splits and dividends that a provider told of, oldest first."""
-        return action_files.read(self.root / provider / canonical(symbol))
+        folder = self.root / provider / canonical(symbol)
+        with self._artefacts.reading(folder, lambda file: file == action_files.FILE):
+            return action_files.read(folder)
 
     def begin_load(self, symbol: str, timeframe: Timeframe, provider: str, *, start: datetime, end: datetime, hours: Hours) -> int:
         """Note in the ledger of loads that a provider is being asked for [start, end); returns the load's number."""
@@ -177,10 +196,22 @@ class BarStore:
     def end_load(self, number: int, outcome: Outcome) -> None:
         """Note what came of a load."""
         self.catalog.settle(number, outcome)
+        if self._artefacts.shared:
+            key, load = self.catalog.load(number)
+            folder = self.folder(key.symbol, key.timeframe, key.provider, key.hours)
+            with folder.locked():
+                self._changing(folder, lambda: loads.add(folder.path, load))
 
     def loads(self, symbol: str, timeframe: Timeframe, provider: str, limit: int = 100) -> list[Load]:
         """The ledger of loads of a series, newest first."""
-        return self.catalog.loads(self.folder(symbol, timeframe, provider).key, limit)
+        own = self.catalog.loads(self.folder(symbol, timeframe, provider).key, limit)
+        if not self._artefacts.shared:
+            return own
+        shared = []
+        for path in (self.folder(symbol, timeframe, provider, hours).path for hours in HOURS):
+            with self._artefacts.reading(path, lambda file: file == loads.FILE):
+                shared += loads.read(path)
+        return loads.merged(own, shared)[:limit]
 
     def folder(self, symbol: str, timeframe: Timeframe, provider: str, hours: Hours = "all") -> SeriesFolder:
         """Where the bars of a series are, or will be."""
@@ -189,15 +220,28 @@ class BarStore:
         name = canonical(symbol)
         return SeriesFolder(self.root / provider / name / timeframe.name / hours, provider, name, timeframe, hours)
 
-    def _extent(self, folder: SeriesFolder) -> Series | None:
-        """What a folder holds: by the catalogue where that is up to date, else by the files."""
-        files = folder.files()
-        if not files:
-            return None
+    def _changing(self, folder: SeriesFolder, change: Callable[[], T]) -> T:
+        """Change a series, for every home that shares it; the lock must be held."""
+
+        def noted(file: Path) -> JSON:
+            return {} if not folder.is_of_bars(file.name) else self._periods(folder, (file,))[0].noted()
+
+        return self._artefacts.changing(folder.path, change, noted=noted)
+
+    def _periods(self, folder: SeriesFolder, files: Iterable[Path]) -> list[Period]:
+        """What files of bars hold: by the catalogue where that is up to date, else by the files."""
         noted = self.catalog.periods(folder.key)
-        periods = [
-            known if (known := noted.get(file.name)) and known.stamp == stamp_of(file) else folder.period(file) for file in files
-        ]  # fmt: skip
+        return [known if (known := noted.get(file.name)) and known.stamp == stamp_of(file) else folder.period(file) for file in files]
+
+    def _extent(self, folder: SeriesFolder) -> Series | None:
+        """What a series holds: as it was published, else as it is here."""
+        published = self._artefacts.notes(folder.path)
+        if published is None:
+            periods = self._periods(folder, folder.files())
+        else:
+            periods = [Period.of(note) for file, note in sorted(published.items()) if folder.is_of_bars(file)]
+        if not periods:
+            return None
         bars = sum(period.bars for period in periods)
         return Series(
             folder.symbol, folder.timeframe, folder.provider, periods[0].first, periods[-1].last, bars, origin=folder.origin(),
@@ -205,6 +249,7 @@ class BarStore:
         )  # fmt: skip
 
     def _home(self, symbol: str = "*") -> Iterator[Series]:
+        self._artefacts.look(self.root, _is_origin)
         for path in sorted(self.root.glob(f"*/{symbol}/*")):
             timeframe, name, provider = path.name, path.parent.name, path.parent.parent.name
             if timeframe in SECONDS and SYMBOL.fullmatch(name) and PROVIDER.fullmatch(provider):
@@ -242,7 +287,9 @@ class BarStore:
     def _stored_bars(self, source: Series, start: datetime | None, end: datetime | None) -> Bars:
         if source.bundled:
             return read_bundled(source).between(start, end)
-        return self.folder(source.symbol, source.timeframe, source.provider, source.hours).read(start, end)
+        folder = self.folder(source.symbol, source.timeframe, source.provider, source.hours)
+        with self._artefacts.reading(folder.path, folder.holding(start, end)):
+            return folder.read(start, end)
 
     def _adjusted(self, source: Series, bars: Bars, how: Adjust) -> Bars:
         known = () if how == "raw" else self.actions(source.symbol, source.provider)
@@ -281,6 +328,10 @@ class BarStore:
             hint=(f"did you mean {near[0]}? else " if near else "") + load_command(symbol, timeframe),
             details={"symbol": symbol, "timeframe": timeframe.name, "nearest": near[0] if near else None},
         )
+
+
+def _is_origin(file: str) -> bool:
+    return file == ORIGIN_FILE
 
 
 def canonical(symbol: str) -> str:

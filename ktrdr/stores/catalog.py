@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from ktrdr.market.timeframe import Timeframe
 from ktrdr.stores.database import Database
@@ -17,6 +17,7 @@ Hours = Literal["all", "regular", "extended"]
 """Which hours of the day were kept."""
 
 VERSION = 2
+LOAD = 'number, start, "end", hours, asked_at, ended_at, state, bars, added, conflicts, message, replaced, quarantined'
 SCHEMA = f"""
 CREATE TABLE periods (
     provider TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL, hours TEXT NOT NULL, file TEXT NOT NULL,
@@ -59,6 +60,15 @@ class Period:
     """Start of the last bar."""
     bars: int
     stamp: str
+
+    def noted(self) -> dict[str, Any]:
+        """The same for readers who have not the file."""
+        return {"first": _text(self.first), "last": _text(self.last), "bars": self.bars}
+
+    @classmethod
+    def of(cls, note: Mapping[str, Any]) -> Self:
+        """What a note says of a file elsewhere."""
+        return cls(_moment(note["first"]), _moment(note["last"]), note["bars"], "")
 
 
 @dataclass(frozen=True)
@@ -146,21 +156,28 @@ class Catalog:
 
     def loads(self, key: Key, limit: int) -> list[Load]:
         """The loads of a series with whatever hours, newest first."""
-        rows = self._rows(
-            'SELECT number, start, "end", hours, asked_at, ended_at, state, bars, added, conflicts, message, replaced, quarantined '
-            "FROM loads WHERE (provider, symbol, timeframe) = (?, ?, ?) ORDER BY number DESC LIMIT ?",
-            *key.columns[:3], limit,
-        )  # fmt: skip
-        return [
-            Load(number, _moment(start), _moment(end), hours, _moment(asked), _moment(ended) if ended else None, Outcome(*outcome))
-            for number, start, end, hours, asked, ended, *outcome in rows
-        ]
+        where = "WHERE (provider, symbol, timeframe) = (?, ?, ?) ORDER BY number DESC LIMIT ?"
+        return [_load(row) for row in self._rows(f"SELECT {LOAD} FROM loads {where}", *key.columns[:3], limit)]  # noqa: S608
+
+    def load(self, number: int) -> tuple[Key, Load]:
+        """One load, and the series it was of."""
+        ((provider, symbol, timeframe, *row),) = self._rows(
+            f"SELECT provider, symbol, timeframe, {LOAD} FROM loads WHERE number = ?",  # noqa: S608
+            number,
+        )
+        load = _load(row)
+        return Key(provider, symbol, Timeframe(timeframe), load.hours), load
 
     def _rows(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
         if not self._database.path.exists():
             return []
         with self._database.read() as connection:
             return connection.execute(query, values).fetchall()
+
+
+def _load(row: Iterable[Any]) -> Load:
+    number, start, end, hours, asked, ended, *outcome = row
+    return Load(number, _moment(start), _moment(end), hours, _moment(asked), _moment(ended) if ended else None, Outcome(*outcome))
 
 
 def _text(moment: datetime) -> str:

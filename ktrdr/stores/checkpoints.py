@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ktrdr.errors import Invalid, NotFound
 from ktrdr.stores import atomic
+from ktrdr.stores.shared import ALONE, Artefacts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,25 +53,32 @@ class Checkpoint:
 class CheckpointStore:
     """The checkpoints of one home, in a folder per operation; each file's name carries its sha256."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, artefacts: Artefacts = ALONE) -> None:
+        self.root, self._artefacts = root, artefacts
 
     def write(self, operation_id: str, position: str, state: JSON, tensors: Mapping[str, NDArray[Any]] | None = None) -> Kept:
-        """Keep a state; when this returns it is on the disk, and older ones but the last are gone."""
+        """Keep a state; when this returns it is on the disk and published, and older ones but the last are gone."""
         from safetensors.numpy import save
 
         folder = self._folder(operation_id)
-        before = self._files(folder)
-        number = int(before[0].name[:6]) + 1 if before else 1
         head = json.dumps({"position": position, "state": state}, sort_keys=True, separators=(",", ":"), allow_nan=False)
         content = save(dict(tensors or {}), metadata={"checkpoint": head})
         digest = hashlib.sha256(content).hexdigest()
-        path = folder / f"{number:06d}.{digest}.safetensors"
-        atomic.write(path, content)
-        for old in self._files(folder)[KEPT:]:
-            old.unlink()
+
+        def keep() -> Path:
+            # One that is damaged and could not be fetched has its number as well.
+            taken = [path.name for path in self._files(folder)] + [*(self._artefacts.notes(folder) or ())]
+            path = folder / f"{max((int(name[:6]) for name in taken), default=0) + 1:06d}.{digest}.safetensors"
+            atomic.write(path, content)
+            for old in self._files(folder)[KEPT:]:
+                old.unlink()
+            return path
+
+        if not folder.exists():
+            self._artefacts.look(self.root)  # what others deleted goes here as well
+        path = self._artefacts.changing(folder, keep, lenient=True)
         return Kept(
-            checkpoint_id=f"chk_{operation_id.removeprefix('op_')}_{number}", position=position, created_at=datetime.now(UTC),
+            checkpoint_id=f"chk_{operation_id.removeprefix('op_')}_{int(path.name[:6])}", position=position, created_at=datetime.now(UTC),
             path=str(path.relative_to(self.root)), sha256=digest, size_bytes=len(content),
         )  # fmt: skip
 
@@ -80,21 +88,24 @@ class CheckpointStore:
         Raises NotFound when neither is whole.
         """
         folder = self._folder(Path(relative).parts[0])
-        wanted = [self.root / relative, *(path for path in self._files(folder) if path.name < Path(relative).name)]
-        for path in wanted:
-            whole = _whole(path)
-            if whole is not None:
-                return _opened(whole)
+        with self._artefacts.reading(folder, lenient=True):
+            wanted = [self.root / relative, *(path for path in self._files(folder) if path.name < Path(relative).name)]
+            for path in wanted:
+                whole = _whole(path)
+                if whole is not None:
+                    return _opened(whole)
         raise NotFound(f"the checkpoint {relative} is damaged or gone, and there is none before it", hint="start the operation again")
 
     def operations(self) -> list[str]:
         """The operations that have a folder here."""
+        self._artefacts.look(self.root)
         found = self.root.iterdir() if self.root.is_dir() else ()
         return sorted(path.name for path in found if path.is_dir() and NAME.fullmatch(path.name))
 
     def delete(self, operation_id: str) -> None:
         """Remove all checkpoints of an operation."""
         folder = self._folder(operation_id)
+        self._artefacts.remove(folder, for_ever=True)
         if folder.exists():
             shutil.rmtree(folder)
 

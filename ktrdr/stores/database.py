@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from ktrdr.errors import Invalid, Unavailable
 from ktrdr.stores import atomic
@@ -15,6 +16,25 @@ BUSY_SECONDS = 5.0
 """How long a writer waits for another one."""
 MOVE = "bring it into the present layout, once: python -m ktrdr.stores.layout"
 """What to do with bars that an older version stored."""
+
+
+class Answer(Protocol):
+    """The rows of a statement."""
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+
+    def fetchall(self) -> list[Any]:
+        """All that are left."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """What tables are asked through; `?` stands for a value."""
+
+    def execute(self, statement: str, values: tuple[Any, ...] = (), /) -> Answer:
+        """Run one statement."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +63,10 @@ class Database:
         with self._open() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
+
+    def has(self, connection: Connection, table: str) -> bool:
+        """Whether there is a table of this name."""
+        return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is not None
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -16,12 +16,12 @@ LOCK_SECONDS = 30.0
 
 
 @contextmanager
-def locked(file: Path, what: str, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Hold a lock file alone; Conflict, which names the process, when somebody else does for too long."""
+def locked(file: Path, what: str, seconds: float = LOCK_SECONDS, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock file alone, or `shared` with others who look; Conflict, which names the process, when somebody holds it for too long."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+") as lock:
         give_up = time.monotonic() + seconds
-        while not _try_lock(lock.fileno()):
+        while not _try_lock(lock.fileno(), fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
             if time.monotonic() > give_up:
                 lock.seek(0)
                 owner = lock.read().strip() or "unknown"
@@ -30,15 +30,16 @@ def locked(file: Path, what: str, seconds: float = LOCK_SECONDS) -> Iterator[Non
                     hint="wait for that load to end, or cancel it, then load again",
                 )
             time.sleep(0.02)  # flock cannot wait with a limit
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        if not shared:
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
         yield
 
 
-def _try_lock(handle: int) -> bool:
+def _try_lock(handle: int, how: int) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

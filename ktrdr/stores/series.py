@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ktrdr.errors import Invalid
 from ktrdr.market.bars import COLUMNS, Bars, Floats, Times, as_datetime, as_time
 from ktrdr.market.timeframe import SECONDS, Timeframe
-from ktrdr.stores import atomic, quarantine, revisions
+from ktrdr.stores import atomic, loads, quarantine, revisions
 from ktrdr.stores.catalog import Hours, Key, Period
 from ktrdr.stores.locks import LOCK_SECONDS, locked
 
@@ -79,10 +79,14 @@ class SeriesFolder:
 
     def files(self) -> tuple[Path, ...]:
         """The files of bars, oldest first; unfinished ones are not among them."""
-        pattern = {"": WHOLE, "Y": r"\d{4}", "M": r"\d{4}-\d{2}"}[self._unit]
         if not self.path.is_dir():
             return ()
-        return tuple(sorted(file for file in self.path.iterdir() if re.fullmatch(rf"{pattern}\.parquet", file.name)))
+        return tuple(sorted(file for file in self.path.iterdir() if self.is_of_bars(file.name)))
+
+    def is_of_bars(self, file: str) -> bool:
+        """Whether a file of this name holds bars."""
+        pattern = {"": WHOLE, "Y": r"\d{4}", "M": r"\d{4}-\d{2}"}[self._unit]
+        return re.fullmatch(rf"{pattern}\.parquet", file) is not None
 
     def origin(self) -> str:
         """What the bars are, where the provider's name does not say it all, such as the exchange."""
@@ -106,9 +110,18 @@ class SeriesFolder:
 
     def read(self, start: datetime | None = None, end: datetime | None = None) -> Bars:
         """The bars of [start, end)."""
+        holds = self.holding(start, end)
+        return self._bars([_read(file) for file in self.files() if holds(file.name)]).between(start, end)
+
+    def holding(self, start: datetime | None, end: datetime | None) -> Callable[[str], bool]:
+        """Which files of bars may hold some of [start, end)."""
         low, high = (self._period(as_time(moment)) if moment else None for moment in (start, end))
-        files = [f for f in self.files() if (low is None or f.stem >= low) and (high is None or f.stem <= high)]
-        return self._bars([_read(file) for file in files]).between(start, end)
+
+        def holds(file: str) -> bool:
+            period = file.removesuffix(".parquet")
+            return self.is_of_bars(file) and (low is None or period >= low) and (high is None or period <= high)
+
+        return holds
 
     def period(self, file: Path) -> Period:
         """What a file holds."""
@@ -169,7 +182,7 @@ class SeriesFolder:
 
     def clear(self) -> None:
         """Delete the bars that are there, and what stands beside them. The lock must be held."""
-        for file in [*self.files(), *(self.path / name for name in (ORIGIN_FILE, revisions.FILE, quarantine.FILE))]:
+        for file in [*self.files(), *(self.path / name for name in (ORIGIN_FILE, revisions.FILE, quarantine.FILE, loads.FILE))]:
             file.unlink(missing_ok=True)
 
     @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from array import array
 from collections import Counter
 from collections.abc import Iterable
@@ -16,8 +15,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from ktrdr.errors import Conflict
 from ktrdr.evaluation.trials import Curve, TrialCount, effective_count
-from ktrdr.stores.database import Database
+from ktrdr.stores.database import Connection, Database
+from ktrdr.stores.postgres import ServerDatabase
 
+NOUN = "the trial ledger"
 GENESIS = "0" * 64
 """What the first trial names as the hash before its own."""
 SCHEMA = """
@@ -34,8 +35,23 @@ CREATE TRIGGER no_replace BEFORE INSERT ON trials
 WHEN EXISTS (SELECT 1 FROM trials WHERE number = NEW.number OR key = NEW.key OR prev_hash = NEW.prev_hash)
 BEGIN SELECT RAISE(ABORT, 'the trial ledger only grows'); END;
 """
-CURVES = "CREATE TABLE IF NOT EXISTS curves (number INTEGER PRIMARY KEY, first INTEGER NOT NULL, returns BLOB NOT NULL)"
+CURVES = "CREATE TABLE curves (number INTEGER PRIMARY KEY, first INTEGER NOT NULL, returns BLOB NOT NULL)"
 """What trials earned week by week; it says which are alike, and decides nothing."""
+SERVER_SCHEMA = """
+CREATE TABLE trials (
+    number BIGINT PRIMARY KEY, key TEXT COLLATE "C" NOT NULL UNIQUE, symbol TEXT COLLATE "C" NOT NULL, timeframe TEXT NOT NULL,
+    start TEXT COLLATE "C" NOT NULL, "end" TEXT COLLATE "C" NOT NULL, kind TEXT NOT NULL, operation_id TEXT NOT NULL, campaign TEXT,
+    content_hash TEXT NOT NULL, score DOUBLE PRECISION, reason TEXT, recorded_at TEXT COLLATE "C" NOT NULL,
+    prev_hash TEXT NOT NULL UNIQUE, hash TEXT NOT NULL
+);
+CREATE INDEX trials_of_a_symbol ON trials (symbol, start);
+CREATE TABLE curves (number BIGINT PRIMARY KEY, first INTEGER NOT NULL, returns BYTEA NOT NULL);
+CREATE FUNCTION trials_only_grow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'the trial ledger only grows'; END $$;
+CREATE TRIGGER no_change BEFORE UPDATE OR DELETE ON trials FOR EACH ROW EXECUTE FUNCTION trials_only_grow();
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON trials FOR EACH STATEMENT EXECUTE FUNCTION trials_only_grow();
+"""
+"""The same tables in PostgreSQL; texts are compared byte by byte there as well."""
 OVERLAPS = 'symbol = ? AND "end" > ? AND start < ?'
 Row = tuple[Any, ...]
 
@@ -112,10 +128,14 @@ Campaigns = list[Campaign]
 
 
 class TrialLedger:
-    """The trials of this user, in one SQLite file that no command shortens."""
+    """The trials of this user or team, in one SQLite file or PostgreSQL database that no command shortens."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path, "the trial ledger", SCHEMA, "set KTRDR_LEDGER to a file in a folder that can be written")
+    def __init__(self, place: Path | str) -> None:
+        self._database = (
+            ServerDatabase(str(place), NOUN, SERVER_SCHEMA, "trials", "see that it runs; KTRDR_LEDGER says where it is")
+            if "://" in str(place)
+            else Database(Path(place), NOUN, SCHEMA, "set KTRDR_LEDGER to a file in a folder that can be written")
+        )
 
     def append(self, trial: Trial, curve: Curve | None = None) -> Recorded:
         """Record a trial once; the same key with other content is a Conflict."""
@@ -124,7 +144,8 @@ class TrialLedger:
             if row is None:
                 recorded = _insert(connection, trial)
                 if curve is not None:
-                    connection.execute(CURVES)
+                    if not self._database.has(connection, "curves"):
+                        connection.execute(CURVES)
                     kept = (recorded.number, curve.first, array("f", curve.returns).tobytes())
                     connection.execute("INSERT INTO curves VALUES (?, ?, ?)", kept)
                 return recorded
@@ -150,7 +171,7 @@ class TrialLedger:
         with self._database.read() as connection:
             rows = connection.execute(f"SELECT number, kind, content_hash FROM trials WHERE {OVERLAPS} ORDER BY number", span).fetchall()  # noqa: S608
             drawn = {}
-            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'curves'").fetchone():
+            if self._database.has(connection, "curves"):
                 joined = f"SELECT * FROM curves WHERE number IN (SELECT number FROM trials WHERE {OVERLAPS})"  # noqa: S608
                 drawn = {
                     number: Curve(first=first, returns=tuple(array("f", blob))) for number, first, blob in connection.execute(joined, span)
@@ -181,10 +202,8 @@ class TrialLedger:
     def list(self, limit: int = 100, symbol: str | None = None) -> RecordedTrials:
         """The newest trials first, of one symbol if it is named."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT * FROM trials WHERE :symbol IS NULL OR symbol = :symbol ORDER BY number DESC LIMIT :limit",
-                {"symbol": symbol.upper() if symbol else None, "limit": limit},
-            ).fetchall()
+            of, wanted = ("WHERE symbol = ?", (symbol.upper(),)) if symbol else ("", ())
+            rows = connection.execute(f"SELECT * FROM trials {of} ORDER BY number DESC LIMIT ?", (*wanted, limit)).fetchall()  # noqa: S608
         return [_recorded(row) for row in rows]
 
     def verify(self) -> Chain:
@@ -203,7 +222,7 @@ def _span(symbol: str, start: datetime | None, end: datetime | None) -> Row:
     return symbol.upper(), _text(start) if start else "", _text(end) if end else "~"
 
 
-def _insert(connection: sqlite3.Connection, trial: Trial) -> Recorded:
+def _insert(connection: Connection, trial: Trial) -> Recorded:
     number, prev_hash = connection.execute("SELECT number + 1, hash FROM trials ORDER BY number DESC LIMIT 1").fetchone() or (1, GENESIS)
     content, recorded_at = _content(trial), _text(datetime.now(UTC))
     row = (number, *content, recorded_at, prev_hash, _hash(content, recorded_at, prev_hash))

@@ -18,6 +18,7 @@ from ktrdr.stores import atomic
 from ktrdr.stores.bars import BarStore
 from ktrdr.stores.strategies import StrategyStore
 from ktrdr.stores.trials import TrialLedger
+from tests.contracts.conftest import new_database
 
 pytestmark = pytest.mark.process
 DAY = Timeframe("1d")
@@ -51,7 +52,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from ktrdr.stores.trials import Trial, TrialLedger
 
-path, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()
 for each in range(count):
@@ -155,11 +156,14 @@ def test_a_writer_that_is_killed_leaves_no_torn_file_and_no_lock(tmp_path: Path,
     assert not list(tmp_path.rglob(f"{atomic.PREFIX}*"))
 
 
-def test_two_processes_that_open_and_fill_a_ledger_at_once_keep_its_chain(tmp_path: Path, start: Start) -> None:
-    path = tmp_path / "new" / "trials.sqlite"
-    go(*(start(APPENDER, path, name, 30) for name in ("a", "b")))
-    assert TrialLedger(path).count("EURUSD") == 90
-    assert TrialLedger(path).verify().intact
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_two_processes_that_open_and_fill_a_ledger_at_once_keep_its_chain(
+    request: pytest.FixtureRequest, tmp_path: Path, start: Start, kind: str
+) -> None:
+    place = tmp_path / "new" / "trials.sqlite" if kind == "sqlite" else new_database(request.getfixturevalue("postgres"))
+    go(*(start(APPENDER, place, name, 30) for name in ("a", "b")))
+    assert TrialLedger(place).count("EURUSD") == 90
+    assert TrialLedger(place).verify().intact
 
 
 def test_of_two_processes_that_save_under_one_name_exactly_one_wins(tmp_path: Path, start: Start) -> None:

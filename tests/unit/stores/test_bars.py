@@ -17,6 +17,7 @@ from ktrdr.market.timeframe import Timeframe
 from ktrdr.stores.bars import BUNDLED, BarStore, Series, bundled_series, canonical
 from ktrdr.stores.catalog import Outcome
 from ktrdr.stores.revisions import Revision
+from ktrdr.stores.shared import Artefacts
 
 HOUR, FOUR, DAY = Timeframe("1h"), Timeframe("4h"), Timeframe("1d")
 MakeBars = Callable[..., Bars]
@@ -27,8 +28,8 @@ def day(year: int, month: int = 1, of_month: int = 1) -> datetime:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> BarStore:
-    return BarStore(tmp_path / "bars")
+def store(tmp_path: Path, artefacts: Artefacts) -> BarStore:
+    return BarStore(tmp_path / "bars", artefacts)
 
 
 def test_what_was_written_is_read_back(store: BarStore, make_bars: MakeBars) -> None:
@@ -277,12 +278,14 @@ def test_everything_is_listed_and_a_loaded_sample_takes_the_place_of_the_bundled
     assert [(s.symbol, s.bundled, s.bars) for s in store.series()] == [("AAPL", True, 40_831), ("EURUSD", True, 74_439), ("SPY", False, 10)]
 
 
+@pytest.mark.parametrize("artefacts", ["home"], indirect=True)  # a shared place mends what is damaged here
 def test_files_that_were_changed_by_hand_are_counted_again(store: BarStore, make_bars: MakeBars) -> None:
     store.write(make_bars(first="2019-12-31", count=48))
     (store.root / "files" / "BTCUSDT" / "1h" / "all" / "2020.parquet").unlink()
     assert store.find("BTCUSDT", HOUR) == Series("BTCUSDT", HOUR, "files", day(2019, 12, 31), datetime(2019, 12, 31, 23, tzinfo=UTC), 24)
 
 
+@pytest.mark.parametrize("artefacts", ["home"], indirect=True)  # a shared place mends what is damaged here
 def test_a_file_that_is_broken_is_named(store: BarStore, make_bars: MakeBars) -> None:
     store.write(make_bars())
     (store.root / "files" / "BTCUSDT" / "1h" / "all" / "2020.parquet").write_bytes(b"torn")

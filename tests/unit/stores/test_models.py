@@ -10,6 +10,7 @@ from ktrdr.models.model import Model, Split, TrainingRecord
 from ktrdr.models.predict import Perceptron
 from ktrdr.models.scores import Baselines, History, Scores, SliceScores
 from ktrdr.stores.models import ModelStore
+from ktrdr.stores.shared import Artefacts
 from ktrdr.strategy.load import load_strategy
 
 TEXT = """
@@ -44,8 +45,8 @@ def trained(text: str = TEXT, seed: int = 1) -> Model:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
-    return ModelStore(tmp_path / "models")
+def store(tmp_path: Path, artefacts: Artefacts) -> ModelStore:
+    return ModelStore(tmp_path / "models", artefacts)
 
 
 def test_a_model_has_a_folder_by_strategy_and_operation(store: ModelStore) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from ktrdr.errors import Conflict, Invalid, NotFound
+from ktrdr.stores.shared import Artefacts
 from ktrdr.stores.strategies import BUNDLED, StrategyStore
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> StrategyStore:
-    return StrategyStore(tmp_path / "strategies")
+def store(tmp_path: Path, artefacts: Artefacts) -> StrategyStore:
+    return StrategyStore(tmp_path / "strategies", artefacts)
 
 
 def test_bundled_strategies_are_there_from_the_start(store: StrategyStore) -> None:

@@ -1,19 +1,28 @@
 from __future__ import annotations
 
+import asyncio
+import secrets
 import sqlite3
+import traceback
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ktrdr.errors import Conflict, Unavailable
+from ktrdr.errors import Conflict, Invalid, Unavailable
 from ktrdr.evaluation.trials import Curve
-from ktrdr.stores.trials import GENESIS, Trial, TrialLedger
+from ktrdr.operations.store import Store
+from ktrdr.stores.trials import GENESIS, Recorded, Trial, TrialLedger
+from tests.contracts.conftest import new_database
+
+Place = Path | str
+WRONG = "'2001-01-01T00:00:00.000000+00:00'"
 
 
 def trial(key: str = "op_1/candidate 1", symbol: str = "EURUSD", start: int = 2012, end: int = 2017, score: float | None = 0.02) -> Trial:
@@ -27,14 +36,52 @@ def year(number: int) -> datetime:
     return datetime(number, 1, 1, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module")
+def database(postgres: str) -> str:
+    """One database for all tests here: each costs the server's end a while."""
+    return new_database(postgres)
+
+
 @pytest.fixture
-def ledger(tmp_path: Path) -> TrialLedger:
-    return TrialLedger(tmp_path / "deep" / "below" / "trials.sqlite")
+def server(database: str) -> str:
+    """The address of an empty database."""
+    empty(database)
+    return database
 
 
-def run(path: Path, statement: str) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(statement)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where a ledger can be, of each kind."""
+    return tmp_path / "deep" / "below" / "trials.sqlite" if request.param == "sqlite" else request.getfixturevalue("server")
+
+
+@pytest.fixture
+def ledger(place: Place) -> TrialLedger:
+    return TrialLedger(place)
+
+
+def run(place: Place, statement: str) -> None:
+    """Do what no command does."""
+    if isinstance(place, Path):
+        with closing(sqlite3.connect(place)) as connection, connection:
+            connection.execute(statement)
+    else:
+        with psycopg.connect(plain(place)) as server:
+            server.execute(statement.encode())
+
+
+def empty(place: str) -> None:
+    run(place, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+
+
+def unlock(place: Place) -> None:
+    """Take the triggers away."""
+    for name in ("no_update", "no_delete") if isinstance(place, Path) else ("no_change",):
+        run(place, f"DROP TRIGGER {name}{'' if isinstance(place, Path) else ' ON trials'}")
+
+
+def plain(address: str) -> str:
+    return address.replace("postgresql+psycopg", "postgresql")
 
 
 def test_a_trial_is_recorded_and_listed_newest_first(ledger: TrialLedger) -> None:
@@ -80,30 +127,35 @@ def test_trials_on_overlapping_dates_of_the_same_symbol_count(ledger: TrialLedge
         "INSERT OR REPLACE INTO trials SELECT * FROM trials",
         'REPLACE INTO trials SELECT number + 9, key, symbol, timeframe, start, "end", kind, operation_id, campaign, content_hash, 9, '
         "reason, recorded_at, 'x', hash FROM trials",
+        "TRUNCATE trials",
+        "INSERT INTO trials SELECT * FROM trials ON CONFLICT (number) DO UPDATE SET score = 9",
     ],
 )
-def test_the_file_itself_refuses_to_change_or_forget_a_trial(ledger: TrialLedger, tmp_path: Path, statement: str) -> None:
+def test_the_place_itself_refuses_to_change_or_forget_a_trial(ledger: TrialLedger, place: Place, statement: str) -> None:
+    if ("REPLACE" in statement and not isinstance(place, Path)) or ("TRUNCATE" in statement and isinstance(place, Path)):
+        return  # words that the other one does not know
     ledger.append(trial())
-    with pytest.raises(sqlite3.IntegrityError, match="the trial ledger only grows"):
-        run(tmp_path / "deep" / "below" / "trials.sqlite", statement)
+    if isinstance(place, Path):
+        statement = statement.replace("FROM trials ON", "FROM trials WHERE true ON")
+    with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RaiseException), match="the trial ledger only grows"):
+        run(place, statement)
     assert ledger.verify().intact
 
 
-def test_whoever_breaks_the_lock_is_found_out(ledger: TrialLedger, tmp_path: Path) -> None:
+def test_whoever_breaks_the_lock_is_found_out(ledger: TrialLedger, place: Place) -> None:
     for key in "abc":
         ledger.append(trial(key))
-    path = tmp_path / "deep" / "below" / "trials.sqlite"
-    run(path, "DROP TRIGGER no_update")
-    run(path, "UPDATE trials SET score = 0.5 WHERE number = 2")
+    unlock(place)
+    run(place, "UPDATE trials SET score = 0.5 WHERE number = 2")
     chain = ledger.verify()
     assert (chain.trials, chain.intact, chain.broken_at) == (3, False, 2)
 
 
-def test_a_trial_that_was_taken_out_is_found_out(ledger: TrialLedger, tmp_path: Path) -> None:
+def test_a_trial_that_was_taken_out_is_found_out(ledger: TrialLedger, place: Place) -> None:
     for key in "abc":
         ledger.append(trial(key))
-    run(tmp_path / "deep" / "below" / "trials.sqlite", "DROP TRIGGER no_delete")
-    run(tmp_path / "deep" / "below" / "trials.sqlite", "DELETE FROM trials WHERE number = 2")
+    unlock(place)
+    run(place, "DELETE FROM trials WHERE number = 2")
     assert ledger.verify().broken_at == 2
 
 
@@ -123,6 +175,57 @@ def test_a_place_that_cannot_be_written_is_an_error_that_names_the_setting(tmp_p
         TrialLedger(tmp_path / "garbage").count("EURUSD")
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("postgresql://me:s3cret@127.0.0.1:1/ktrdr", "the trial ledger at postgresql://me@127.0.0.1:1/ktrdr cannot be used"),
+        ("postgresql://127.0.0.1:1/ktrdr?user=me&password=s3cret", "the trial ledger at postgresql://127.0.0.1:1/ktrdr cannot be used"),
+        ("postgres://me:s3cret/x@127.0.0.1:1/ktrdr", "the trial ledger has no address of a PostgreSQL database"),
+        ("postgresql://127.0.0.1/ktrdr?passwort=s3cret", "the trial ledger has no address of a PostgreSQL database"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_an_error_that_shows_no_password(address: str, said: str) -> None:
+    with pytest.raises((Unavailable, Invalid), match=said) as failure:
+        TrialLedger(address).count("EURUSD")
+    assert failure.value.hint
+    shown = "".join(traceback.format_exception(failure.value))
+    assert "s3cret" not in shown.replace("TrialLedger(address)", "")
+
+
+def test_a_trial_that_a_server_cannot_keep_as_it_is_is_refused(server: str) -> None:
+    ledger = TrialLedger(server)
+    with pytest.raises(Invalid, match="cannot take what it was given"):
+        ledger.append(trial("a\0b"))
+    assert ledger.count("EURUSD") == 0
+
+
+def test_the_ledger_may_stand_beside_the_operations(server: str) -> None:
+
+    async def open_store() -> None:
+        await (await Store.open(server)).close()
+
+    asyncio.run(open_store())
+    assert TrialLedger(server).append(trial()).number == 1
+    asyncio.run(open_store())
+    assert TrialLedger(server).verify().intact
+
+
+def test_both_kinds_count_and_hash_alike(server: str, tmp_path: Path) -> None:
+    file, other = TrialLedger(tmp_path / "t.sqlite"), TrialLedger(server)
+    for number in range(8):
+        one = trial(
+            f"k{number}", symbol="ÄÖ" if number % 2 else "eurusd", score=None if number == 5 else -0.0 if number == 6 else number / 7
+        )
+        assert content_of(file.append(one, curve(number))) == content_of(other.append(one, curve(number)))
+    assert file.tally("EURUSD") == other.tally("EURUSD")
+    assert file.spans() == other.spans()
+    assert [content_of(one) for one in file.list()] == [content_of(one) for one in other.list()]
+
+
+def content_of(recorded: Recorded) -> dict[str, object]:
+    return recorded.model_dump(exclude={"recorded_at", "prev_hash", "hash"})
+
+
 def test_a_trial_without_a_score_says_why_and_no_number_is_not_a_score() -> None:
     with pytest.raises(ValidationError, match="a reason why there is none"):
         Trial.model_validate(trial().model_dump() | {"score": None})
@@ -134,12 +237,17 @@ def test_a_trial_without_a_score_says_why_and_no_number_is_not_a_score() -> None
         trial(start=2017, end=2017)
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(st.tuples(st.text(min_size=1, max_size=8), st.floats(allow_nan=False, allow_infinity=False) | st.none()), max_size=6))
-def test_whatever_is_recorded_is_read_back_and_the_chain_holds(
-    tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[str, float | None]]
-) -> None:
-    ledger = TrialLedger(tmp_path_factory.mktemp("ledger") / "t.sqlite")
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=8)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(TEXTS, st.floats(allow_nan=False, allow_infinity=False) | st.none()), max_size=6))
+def test_whatever_is_recorded_is_read_back_and_the_chain_holds(place: Place, sent: list[tuple[str, float | None]]) -> None:
+    if isinstance(place, Path):
+        place = place.parent / secrets.token_hex(8)
+    else:
+        empty(place)
+    ledger = TrialLedger(place)
     kept = {}
     for key, score in sent:
         if key not in kept:
@@ -173,6 +281,7 @@ def test_a_tally_counts_everything_and_sees_what_is_alike(ledger: TrialLedger) -
     assert not ledger.knows("op_2")
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_a_ledger_from_before_curves_were_kept_goes_on(ledger: TrialLedger) -> None:
     ledger.append(trial("a"))
     assert ledger.tally("EURUSD").effective_n == 1
@@ -192,11 +301,10 @@ def test_trials_are_shown_by_their_label(ledger: TrialLedger) -> None:
 @pytest.mark.parametrize(
     "column", ["symbol", "score", "reason", "content_hash", "campaign", "recorded_at", "operation_id", "kind", "start"]
 )
-def test_a_row_that_was_changed_is_named_whatever_was_changed(ledger: TrialLedger, tmp_path: Path, column: str) -> None:
+def test_a_row_that_was_changed_is_named_whatever_was_changed(ledger: TrialLedger, place: Place, column: str) -> None:
     for number in range(5):
         ledger.append(trial(str(number), score=None if number == 3 else 0.1))
-    path = tmp_path / "deep" / "below" / "trials.sqlite"
-    run(path, "DROP TRIGGER no_update")
-    run(path, f"UPDATE trials SET {column} = '2001-01-01T00:00:00.000000+00:00' WHERE number = 4")
+    unlock(place)
+    run(place, f"UPDATE trials SET {column} = {'0.2' if column == 'score' else WRONG} WHERE number = 4")
     assert ledger.verify().broken_at == 4
     assert ledger.tally("EURUSD").broken_at == 4
