@@ -39,7 +39,7 @@ def slow() -> JSON:
 
 def endless() -> str:
     """A strategy that trains for longer than anybody waits."""
-    return SAMPLE.read_text(encoding="utf-8").replace("epochs: 20", "epochs: 100000")
+    return SAMPLE.read_text(encoding="utf-8").replace("epochs: 20", "epochs: 10000")
 
 
 class ClusterWorld(World):
