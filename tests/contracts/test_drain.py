@@ -90,7 +90,8 @@ async def test_another_backend_of_the_database_takes_over(postgres: str, tmp_pat
                 return now.attempt == 2 and now.progress.percentage > 0
 
             await until(other.operations, operation.operation_id, moved)
-            assert [slot.worker for slot in await other.operations.workers() if slot.operation_id == operation.operation_id] == ["local-light-1"]
+            busy = [slot.worker for slot in await other.operations.workers() if slot.operation_id == operation.operation_id]
+            assert busy == ["local-light-1"]
             await other.operations.cancel(operation.operation_id)
 
 
