@@ -32,6 +32,8 @@ from tests.contracts.waiting import until
 pytestmark = pytest.mark.process
 JSON = dict[str, Any]
 PARENT_AND_CHILDREN = """
+launcher = os.getppid()
+
 def children(count, at_most):
     wanted = [{{"step": f"number {{n}}", "operation_type": "dummy", "parameters": {{"duration": 1.0, "iterations": n}}}}
               for n in range(1, count + 1)]
@@ -56,6 +58,8 @@ def child(number):
         say(type="progress", progress={{"percentage": 20 * step - 10, "current_step": f"step {{step}}"}})
         if os.path.exists({folder!r} + f"/hold {{number}}"):
             while not os.path.exists({folder!r} + "/go"):
+                if os.getppid() != launcher:
+                    sys.exit(1)
                 time.sleep(0.01)
         time.sleep({pause} * (1 + 3 * (number % 3)))
     if number in {failing}:
