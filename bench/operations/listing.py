@@ -15,7 +15,8 @@ from pathlib import Path
 
 from bench.operations.world import ENDED, JSON, World, quantiles, tell, world
 from ktrdr.operations.model import Status
-from ktrdr.operations.store import NewOperation, Store
+from ktrdr.operations.new import NewOperation
+from ktrdr.operations.store import Store
 
 
 async def fill(url: str, ended: int, pending: int) -> None:

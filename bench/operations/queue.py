@@ -22,8 +22,9 @@ from bench.operations.listing import resident
 from bench.operations.world import JSON, database, quantiles, tell
 from ktrdr.operations.claims import Claim
 from ktrdr.operations.model import Status
+from ktrdr.operations.new import AHEAD, NewOperation
 from ktrdr.operations.readings import OperationQuery
-from ktrdr.operations.store import AHEAD, NewOperation, Store
+from ktrdr.operations.store import Store
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=20)

@@ -59,7 +59,9 @@ class ServerDatabase:
 
     def has(self, connection: Connection, table: str) -> bool:
         """Whether there is a table of this name."""
-        return bool(connection.execute("SELECT to_regclass(?)", (table,)).fetchone()[0])
+        # Not to_regclass(): it may remember that there was none, from before the wait for another's lock.
+        there = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = ? AND pg_table_is_visible(oid))"
+        return bool(connection.execute(there, (table,)).fetchone()[0])
 
     @property
     def name(self) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ktrdr.operations.model import Status
-from ktrdr.operations.store import NewOperation, Store
+from ktrdr.operations.new import NewOperation
+from ktrdr.operations.store import Store
 from ktrdr.sample import FOLDER
 from ktrdr.services.operations import OperationsService
 from ktrdr.settings import Settings

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import event
 
 from bench.operations.queue import AT_ONCE, LIMITS, served, sort, waits
-from ktrdr.operations.store import AHEAD, Store
+from ktrdr.operations.new import AHEAD
+from ktrdr.operations.store import Store
 from tests.contracts.test_store import LEASE
 
 LONG = 200

@@ -20,7 +20,8 @@ from ktrdr.backtest.costs import default_costs
 from ktrdr.backtest.run import run_backtest
 from ktrdr.kinds.backtesting import write_report
 from ktrdr.operations.model import Status
-from ktrdr.operations.store import NewOperation, Store
+from ktrdr.operations.new import NewOperation
+from ktrdr.operations.store import Store
 from ktrdr.reports.page import policy
 from ktrdr.sample import FOLDER
 from ktrdr.settings import Settings

@@ -10,7 +10,8 @@ import pytest
 from ktrdr.agents.budget import Cost, Limits, Spent
 from ktrdr.errors import LostOwnership, Refused
 from ktrdr.operations.model import Operation, Status, Waiting
-from ktrdr.operations.store import NewOperation, Store
+from ktrdr.operations.new import NewOperation
+from ktrdr.operations.store import Store
 from ktrdr.settings import Settings
 
 LEASE = timedelta(seconds=20)

@@ -12,8 +12,9 @@ from sqlalchemy.exc import IntegrityError
 
 from ktrdr.errors import Conflict, Invalid, LostOwnership, NotFound, Unavailable
 from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, Status, Waiting
+from ktrdr.operations.new import NewOperation
 from ktrdr.operations.readings import OperationQuery
-from ktrdr.operations.store import Limit, NewOperation, Store
+from ktrdr.operations.store import Limit, Store
 
 JSON = dict[str, Any]
 LEASE = timedelta(seconds=20)

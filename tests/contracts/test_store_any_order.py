@@ -16,7 +16,8 @@ from sqlalchemy.exc import IntegrityError
 
 from ktrdr.errors import Conflict, LostOwnership
 from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Progress, Status, Waiting
-from ktrdr.operations.store import NewOperation, Store
+from ktrdr.operations.new import NewOperation
+from ktrdr.operations.store import Store
 
 LEASE = timedelta(seconds=20)
 ENDS = ("completed", "failed", "cancelled")

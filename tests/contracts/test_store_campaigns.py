@@ -10,7 +10,8 @@ import pytest
 
 from ktrdr.errors import LostOwnership
 from ktrdr.operations.model import Operation, Progress, Status, Waiting
-from ktrdr.operations.store import NewOperation, Store
+from ktrdr.operations.new import NewOperation
+from ktrdr.operations.store import Store
 
 LEASE = timedelta(seconds=20)
 ROUNDS = 4

@@ -13,7 +13,8 @@ from sqlalchemy import event
 
 from ktrdr.errors import Unavailable
 from ktrdr.operations.model import CheckpointRef, ErrorRecord, Operation, Status, Waiting
-from ktrdr.operations.store import NewOperation, Store
+from ktrdr.operations.new import NewOperation
+from ktrdr.operations.store import Store
 from ktrdr.services.housekeeping import tidy
 from ktrdr.settings import Settings
 from ktrdr.stores.checkpoints import CheckpointStore
