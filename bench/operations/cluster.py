@@ -212,7 +212,7 @@ def stop_postgres(here: ClusterWorld) -> None:
 
 
 def node_of(here: ClusterWorld, operation_id: str) -> str:
-    return str(here.place(operation_id)["worker"])
+    return str(here.place(operation_id)["node"])
 
 
 def parent(pid: int) -> int:
