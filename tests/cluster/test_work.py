@@ -39,7 +39,7 @@ def test_ten_trainings_at_once_are_those_of_one_machine(here: ClusterWorld) -> N
     while any(here.get(each)["status"] not in ENDED for each in started):
         runs = [each for each in here.runners() if each["pid"]]
         assert len(runs) <= 4
-        nodes |= {each["worker"] for each in runs}
+        nodes |= {each["node"] for each in runs}
     assert [of_training(here, each) for each in done(here, started)] == wanted
     assert len(set(wanted)) == 10
     assert nodes == {"one", "two"}
@@ -49,7 +49,7 @@ def test_a_research_cycle_is_that_of_one_machine(here: ClusterWorld) -> None:
     """Whatever the verdict is, a gate's no included."""
 
     def cycle(place: World) -> tuple[str, str, list[str]]:
-        operation_id = place.start("/agent/trigger", {"candidates": 3})
+        operation_id = place.start("/agent/trigger", {"tries": 3})
         record = place.until(operation_id, lambda o: o["status"] in ENDED, seconds=300)
         children = place.client.get(f"/operations/{operation_id}/children").json()["data"]
         return record["status"], of_research(place, record), [each["status"] for each in children]
@@ -90,7 +90,7 @@ def test_a_load_by_command_is_that_of_one_machine(here: ClusterWorld) -> None:
 
 
 def test_followers_hear_of_a_parent_through_its_child(here: ClusterWorld) -> None:
-    operation_id = here.start("/agent/trigger", {"candidates": 3})
+    operation_id = here.start("/agent/trigger", {"tries": 3})
     heard: list[dict[str, Any]] = []
     with here.client.stream("GET", f"/operations/{operation_id}/events", timeout=120) as stream:
         for line in stream.iter_lines():
