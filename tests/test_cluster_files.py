@@ -32,7 +32,7 @@ KUBERNETES: list[JSON] = list(yaml.safe_load_all((FOLDER / "kubernetes.yaml").re
 OURS = f"ktrdr:{ktrdr.__version__}"
 SETTINGS = {variable(name) for name in Settings.model_fields}
 OF_RAY = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "RAY_health_check_period_ms", "RAY_health_check_timeout_ms",
-          "RAY_health_check_failure_threshold"}  # fmt: skip
+          "RAY_health_check_failure_threshold", "RAY_worker_niceness"}  # fmt: skip
 FLAGS_OF_RAY = {"head", "block", "port", "num-cpus", "num-gpus", "object-store-memory", "include-dashboard", "disable-usage-stats",
                 "address", "node-manager-port"}  # fmt: skip
 SECRETS = {"KTRDR_TOKEN": "a token of sixteen", "POSTGRES_PASSWORD": "secret", "RAY_AUTH_TOKEN": "secret"}
