@@ -67,7 +67,7 @@ class ClusterWorld(World):
         begun = time.monotonic()
         while (found := self.maybe(lambda: self.client.get("/health").json()["checks"]["dispatcher"])) != "ok":
             assert time.monotonic() - begun < seconds, (found, (self.folder / "dispatcher.log").read_text(encoding="utf-8")[-2000:])
-            time.sleep(0.05)
+            time.sleep(0.05)  # the only one to ask is asked over HTTP
         return time.monotonic() - begun
 
     def maybe(self, ask: Callable[[], Any]) -> Any:
@@ -115,9 +115,7 @@ def cluster_world(cpus: dict[str, int] | None = None, **settings: object) -> Ite
             yield here
         finally:
             here.close()
-            for pid in here.processes():
-                os.kill(pid, signal.SIGKILL)
-            here.client.close()
+            here.leave_nothing()
             server.cleanup()
 
 
@@ -173,14 +171,14 @@ def backend(here: ClusterWorld, operation_id: str) -> None:
 def postgres(here: ClusterWorld, operation_id: str) -> None:
     """PostgreSQL stops at once and comes back three seconds later."""
     stop_postgres(here)
-    time.sleep(3)
+    time.sleep(3)  # shorter than guardians wait
     here.server.ensure_postgres_running()
 
 
 def postgres_away(here: ClusterWorld, operation_id: str) -> None:
     """PostgreSQL is away for longer than guardians wait."""
     stop_postgres(here)
-    time.sleep(18)
+    time.sleep(18)  # longer than the 15 s that guardians wait
     here.server.ensure_postgres_running()
 
 
@@ -190,7 +188,7 @@ def head(here: ClusterWorld, operation_id: str) -> None:
     deadline = time.monotonic() + 150
     while any(here.nodes.processes(name, "/raylet/raylet") for name in ("one", "two")):
         assert time.monotonic() < deadline, "the nodes stay without a head"
-        time.sleep(0.2)
+        time.sleep(0.2)  # they are not our children: nothing says when they have left
     here.nodes.start_head()
     for name in ("one", "two"):
         here.nodes.again(name)
@@ -208,7 +206,7 @@ def tell_drain(here: ClusterWorld, operation_id: str) -> None:
 def stop_postgres(here: ClusterWorld) -> None:
     os.kill(here.server.get_pid(), signal.SIGQUIT)
     while Path(f"/proc/{here.server.get_pid()}").exists():
-        time.sleep(0.01)
+        time.sleep(0.01)  # it is not our child: nothing says when it has left
 
 
 def node_of(here: ClusterWorld, operation_id: str) -> str:
@@ -263,7 +261,7 @@ def suffer(here: ClusterWorld, strike: Callable[[ClusterWorld, str], None], want
         if record and record["status"] in ENDED:
             break
         assert time.monotonic() - begun < 240, (strike.__name__, record, happened)
-        time.sleep(0.02)
+        time.sleep(0.02)  # the step of the times that are reported
     ends = [each["event"] for each in here.history(operation_id) if each["event"] in ENDED]
     same = record["status"] == "completed" and of_training(here, record) == wanted and ends == ["completed"]
     return {**seen, "attempts": record["attempt"], "same": same}
@@ -277,7 +275,7 @@ def recover(here: ClusterWorld, strike: Callable[[ClusterWorld, str], None]) -> 
         deadline = time.monotonic() + 20  # a raylet that wakes learns that it counts as dead, and leaves
         while not (gone := [name for name in ("one", "two") if not here.nodes.processes(name, "/raylet/raylet")]):
             assert time.monotonic() < deadline, "both nodes are there"
-            time.sleep(0.1)
+            time.sleep(0.1)  # not our child
         for name in gone:
             here.nodes.again(name)
 

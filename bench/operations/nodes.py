@@ -81,7 +81,7 @@ class Nodes:
             while process.poll() is None and time.monotonic() - begun < JOIN_SECONDS:
                 if b"Ray runtime started" in (self.folder / f"{name}.log").read_bytes()[offset:]:
                     return
-                time.sleep(0.1)
+                time.sleep(0.1)  # what it prints is all that says so
             self.end(name)
         raise TimeoutError((self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")[-3000:])
 
@@ -146,13 +146,13 @@ class Nodes:
             for pid in found:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            time.sleep(0.02)
+            time.sleep(0.02)  # one that was just being started is found the next time
 
     def end(self, name: str) -> None:
         """Kill whatever there is of a node."""
         while self.processes(name):
             self.signal(name, signal.SIGKILL)
-            time.sleep(0.02)
+            time.sleep(0.02)  # as above
         if name in self._started:
             self._started.pop(name).wait()
 

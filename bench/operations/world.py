@@ -108,6 +108,12 @@ class World:
         workers = self.client.get("/workers").json()["data"]["workers"]
         return [worker for worker in workers if worker["operation_id"]]
 
+    def leave_nothing(self) -> None:
+        """Kill what has not left by itself."""
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        self.client.close()
+
     def processes(self) -> list[int]:
         """Every process that belongs to this home, but the backend."""
         mine = f"KTRDR_HOME={self.home}".encode()
@@ -134,9 +140,7 @@ def world(**settings: object) -> Iterator[World]:
         yield made
     finally:
         made.down()
-        for pid in made.processes():
-            os.kill(pid, signal.SIGKILL)
-        made.client.close()
+        made.leave_nothing()
         shutil.rmtree(folder, ignore_errors=True)
 
 

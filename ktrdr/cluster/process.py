@@ -52,7 +52,7 @@ def supervise(words: list[str]) -> int:
         log.warning("the driver ended and is started again", code=code, seconds=pause)
         deadline = time.monotonic() + pause
         while time.monotonic() < deadline and not asked:
-            time.sleep(0.1)
+            time.sleep(0.1)  # a signal only sets `asked`; a longer sleep would go on after it
         if asked:
             return 0
 

@@ -59,7 +59,7 @@ def test_what_is_queued_while_nobody_dispatches_runs_later(here: ClusterWorld) -
         assert process.wait(30) == 0
     here.dispatchers.clear()
     operation_id = here.start("/dummy/start", {"duration": 0.2, "iterations": 2})
-    time.sleep(2)
+    time.sleep(2)  # longer than a dispatcher would leave it
     assert here.get(operation_id)["status"] == "pending"
     health = here.client.get("/health")
     assert (health.status_code, health.json()["checks"]["dispatcher"]) == (503, "no dispatcher takes operations from the queue")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +16,10 @@ from ktrdr.stores.bars import BarStore
 from ktrdr.stores.strategies import StrategyStore
 from ktrdr.stores.trials import TrialLedger
 from tests.contracts.conftest import new_database
+from tests.contracts.racing import CEILING, Launch, go, racers
 
 pytestmark = pytest.mark.process
 DAY = Timeframe("1d")
-Process = subprocess.Popen[str]
-Start = Callable[..., Process]
-CEILING = 60.0
-"""Seconds after which a process of these tests is lost."""
 
 WRITER = """
 import sys
@@ -81,46 +75,20 @@ for each in range(20):
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts processes that wait at their start line, and sees that none outlives the test."""
-    with ExitStack() as processes:
-
-        def launch(script: str, *arguments: object) -> Process:
-            pipe = subprocess.PIPE
-            process = subprocess.Popen(
-                [sys.executable, "-c", script, *map(str, arguments)], stdin=pipe, stdout=pipe, stderr=pipe, text=True
-            )  # fmt: skip
-            processes.enter_context(process)
-            processes.callback(process.kill)
-            assert process.stdout
-            assert process.stdout.readline() == "ready\n"
-            return process
-
+def start() -> Iterator[Launch]:
+    """Starts processes that wait at their start line."""
+    with racers() as launch:
         yield launch
 
 
-def go(*processes: Process) -> list[str]:
-    """Let them all run, and give what they print."""
-    for process in processes:
-        assert process.stdin
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    said = []
-    for process in processes:
-        out, error = process.communicate(timeout=CEILING)
-        assert process.returncode == 0, error
-        said.append(out)
-    return said
-
-
-def test_two_writers_of_one_series_lose_nothing(tmp_path: Path, start: Start) -> None:
+def test_two_writers_of_one_series_lose_nothing(tmp_path: Path, start: Launch) -> None:
     go(*(start(WRITER, tmp_path, first, 2, 40) for first in (0, 1)))
     bars = BarStore(tmp_path).read("X", DAY)
     np.testing.assert_array_equal(bars.close, 100.0 + np.arange(80))
     assert BarStore(tmp_path).find("X", DAY).bars == 80
 
 
-def test_a_reader_sees_whole_files_while_they_are_written(tmp_path: Path, start: Start) -> None:
+def test_a_reader_sees_whole_files_while_they_are_written(tmp_path: Path, start: Launch) -> None:
     store, seen = BarStore(tmp_path), []
     writer = start(WRITER, tmp_path, 0, 1, 60)
     assert writer.stdin
@@ -136,7 +104,7 @@ def test_a_reader_sees_whole_files_while_they_are_written(tmp_path: Path, start:
     assert seen[-1] == 60
 
 
-def test_a_writer_that_is_killed_leaves_no_torn_file_and_no_lock(tmp_path: Path, start: Start) -> None:
+def test_a_writer_that_is_killed_leaves_no_torn_file_and_no_lock(tmp_path: Path, start: Launch) -> None:
     moments = random.Random(5)
     for first in (0, 1000, 2000):
         writer = start(WRITER, tmp_path, first, 1, 1000)
@@ -158,7 +126,7 @@ def test_a_writer_that_is_killed_leaves_no_torn_file_and_no_lock(tmp_path: Path,
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_two_processes_that_open_and_fill_a_ledger_at_once_keep_its_chain(
-    request: pytest.FixtureRequest, tmp_path: Path, start: Start, kind: str
+    request: pytest.FixtureRequest, tmp_path: Path, start: Launch, kind: str
 ) -> None:
     place = tmp_path / "new" / "trials.sqlite" if kind == "sqlite" else new_database(request.getfixturevalue("postgres"))
     go(*(start(APPENDER, place, name, 30) for name in ("a", "b")))
@@ -166,7 +134,7 @@ def test_two_processes_that_open_and_fill_a_ledger_at_once_keep_its_chain(
     assert TrialLedger(place).verify().intact
 
 
-def test_of_two_processes_that_save_under_one_name_exactly_one_wins(tmp_path: Path, start: Start) -> None:
+def test_of_two_processes_that_save_under_one_name_exactly_one_wins(tmp_path: Path, start: Launch) -> None:
     said = go(*(start(SAVER, tmp_path / "strategies", letter) for letter in "ab"))
     assert sum(out.count("conflict") for out in said) == 20
     store = StrategyStore(tmp_path / "strategies")

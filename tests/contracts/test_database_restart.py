@@ -37,9 +37,9 @@ def test_a_backend_outlives_its_database_and_what_runs_ends_well(server: Any) ->
         pid = server.get_pid()
         os.kill(pid, signal.SIGQUIT)
         while Path(f"/proc/{pid}").exists():
-            time.sleep(0.01)
+            time.sleep(0.01)  # it is not our child: nothing says when it has left
         assert here.client.get("/operations").status_code == 503
-        time.sleep(1.5)
+        time.sleep(1.5)  # several looks at a database that is away
         server.ensure_postgres_running()
         record = here.until(operation_id, lambda o: o["status"] in ENDED)
         assert (record["status"], record["attempt"]) == ("completed", 1)

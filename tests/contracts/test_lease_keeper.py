@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import make_url, select, text
@@ -132,13 +132,14 @@ async def test_what_was_claimed_and_has_not_begun_ends_at_once_when_it_is_cancel
 async def test_it_holds_its_lease_for_as_long_as_it_works(postgres: str) -> None:
     async with attempt(postgres) as node:
 
-        async def lease() -> object:
+        async def lease() -> datetime:
             async with node.store._engine.connect() as connection:
-                return (await connection.execute(select(operations.c.lease_until))).scalar_one()
+                until: datetime = (await connection.execute(select(operations.c.lease_until))).scalar_one()
+                return until
 
         before = await lease()
         await asyncio.sleep(2.5)
-        assert await lease() > before  # type: ignore[operator]
+        assert await lease() > before
         assert await node.store.leased() == []
         await node.store.cancel(node.operation_id, "done")
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -32,15 +31,14 @@ from ktrdr.stores.manifests import newest
 from ktrdr.stores.objects import MARK, FolderObjects, Objects, open_objects
 from ktrdr.stores.shared import GRACE_SECONDS, ORPHAN_SECONDS, SWEPT_EVERY, SharedFolder
 from ktrdr.workspace import open_workspace
+from tests.contracts.racing import CEILING, Launch, go, racers
 from tests.contracts.test_research_cycle import run, swinging_bars
 from tests.unit.stores.test_models import EARLY, LATE, trained
 
 pytestmark = pytest.mark.process
 DAY, HOUR = Timeframe("1d"), Timeframe("1h")
 OPERATION = "op_training_20260101_000000_00000000"
-CEILING = 60.0
 TRAINING = {"strategy_name": "momentum", "start_date": "2015-01-01", "end_date": "2015-05-01"}
-Start = Callable[..., subprocess.Popen[str]]
 
 
 @dataclass(frozen=True)
@@ -86,35 +84,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def start(place: Place) -> Iterator[Start]:
-    """Starts a process on a home of its own, which waits at its start line; none outlives the test."""
-    with ExitStack() as processes:
-
-        def launch(node: str, script: str, *arguments: object) -> subprocess.Popen[str]:
-            pipe = subprocess.PIPE
-            words = [sys.executable, "-c", script, *map(str, arguments)]
-            process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=place.environment(node))
-            processes.enter_context(process)
-            processes.callback(process.kill)
-            assert process.stdout
-            assert process.stdout.readline() == "ready\n", process.communicate()
-            return process
-
-        yield launch
-
-
-def go(*processes: subprocess.Popen[str]) -> list[str]:
-    """Let them all run, and give what they print."""
-    for process in processes:
-        assert process.stdin
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    said = []
-    for process in processes:
-        out, error = process.communicate(timeout=CEILING)
-        assert process.returncode == 0, error
-        said.append(out)
-    return said
+def start(place: Place) -> Iterator[Launch]:
+    """Starts a process on a home of its own, which waits at its start line."""
+    with racers() as launch:
+        yield lambda node, script, *arguments: launch(script, *arguments, environment=place.environment(node))
 
 
 def flat(price: float, first: str = "2019-12-01", count: int = 48, timeframe: Timeframe = HOUR) -> Bars:
@@ -199,7 +172,7 @@ def test_strategies_of_one_name_are_one(place: Place) -> None:
     assert other.strategies.assessment("mine") == {"a": 1}
     for number, node in enumerate((one, other, one)):
         node.strategies.save_experiment(f"s{number}", {"n": number})
-        time.sleep(0.01)
+        time.sleep(0.01)  # the newest is known by its time
     assert other.strategies.experiments(5) == one.strategies.experiments(5) == [{"n": 2}, {"n": 1}, {"n": 0}]
 
 
@@ -287,13 +260,13 @@ for each in range(6):
 """
 
 
-def test_two_nodes_that_write_one_series_at_once_lose_nothing(place: Place, start: Start) -> None:
+def test_two_nodes_that_write_one_series_at_once_lose_nothing(place: Place, start: Launch) -> None:
     go(*(start(node, BARS, first, 2, 12) for first, node in enumerate(("one", "other"))))
     for node in ("one", "other", "third"):
         np.testing.assert_array_equal(place.node(node).bars.read("X", DAY).close, 100.0 + np.arange(24))
 
 
-def test_of_two_nodes_that_save_under_one_name_exactly_one_wins(place: Place, start: Start) -> None:
+def test_of_two_nodes_that_save_under_one_name_exactly_one_wins(place: Place, start: Launch) -> None:
     said = go(*(start(node, STRATEGIES, letter) for node, letter in (("one", "a"), ("other", "b"))))
     assert sum(out.count("conflict") for out in said) == 6
     texts = [{s.name: place.node(node).strategies.read(s.name).text for s in place.node(node).strategies.list() if s.source == "home"}
@@ -341,7 +314,7 @@ for line in sys.stdin:
 """
 
 
-def test_a_node_that_is_killed_while_it_publishes_leaves_the_old_or_the_new(place: Place, start: Start) -> None:
+def test_a_node_that_is_killed_while_it_publishes_leaves_the_old_or_the_new(place: Place, start: Launch) -> None:
     moments, reader, last, processes = random.Random(7), place.node("reader"), 0, start("writer", KILLED)
     folder = reader.settings.folder("reports") / "op"
     assert processes.stdin
