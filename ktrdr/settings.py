@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from ktrdr.errors import Invalid
 
 
 def default_cpu_slots() -> int:
@@ -31,6 +34,34 @@ def default_ledger() -> Path:
 def variable(name: str) -> str:
     """The environment variable that a setting is read from: Ray's own where Ray has one, else `KTRDR_<NAME>`."""
     return "RAY_ADDRESS" if name == "ray_address" else f"KTRDR_{name.upper()}"
+
+
+class Resources(BaseModel):
+    """What an attempt takes of a node of a cluster, and what that node must be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    cpus: float = Field(1.0, gt=0)
+    gpus: float = Field(1.0, gt=0)
+    """Of an operation that would have a GPU, where it gets one: below 1 it shares one with others."""
+    labels: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    """Labels that the node has, each with this value or one of these."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _part_or_whole(cls, given: float) -> float:
+        if given > 1 and not given.is_integer():
+            raise ValueError(f"{given} GPUs: more than one are whole GPUs")
+        return given
+
+    def suit(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels will do.
+
+        >>> Resources(labels={"zone": "a", "gpu": ("a100", "h100")}).suit({"zone": "a", "gpu": "h100"})
+        True
+        >>> Resources(labels={"zone": "a"}).suit({})
+        False
+        """
+        return all(labels.get(name) in ((wanted,) if isinstance(wanted, str) else wanted) for name, wanted in self.labels.items())
 
 
 class Settings(BaseModel):
@@ -59,6 +90,10 @@ class Settings(BaseModel):
     torch_slots: int = Field(default_factory=default_cpu_slots, ge=1, description="Trainings and backtests at once.")
     gpus: int | None = Field(None, ge=0, description="GPUs that trainings may have; default: those nvidia-smi lists; 0: none.")
     gpu_wait_seconds: float = Field(10.0, ge=0, description="While all GPUs are busy a training waits so long before it takes a CPU.")
+    needs: dict[str, Resources] = Field(
+        default_factory=dict,
+        description='What a type takes of a node, such as {"training": {"gpus": 0.25, "labels": {"zone": "a"}}}; else 1 of each.',
+    )
     running_limits: dict[str, int] = Field(default_factory=dict, description='Most running at once of a type, such as {"training": 1}.')
     running_limit: int | None = Field(None, ge=1, description="Most running at once of all types together.")
     runner_memory_mb: int | None = Field(None, ge=64, description="Memory one runner may take; more ends it as out of memory.")
@@ -110,6 +145,12 @@ class Settings(BaseModel):
             raise ValueError("the trial ledger is a file, or a database such as postgresql://user@host/ktrdr")
         return str(given)
 
+    @model_validator(mode="after")
+    def _nodes_alone_are_shared(self) -> Settings:
+        if self.needs and self.engine == "local":
+            raise ValueError("KTRDR_NEEDS is for nodes of a cluster, and KTRDR_ENGINE is local; here KTRDR_TORCH_SLOTS says how many run")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _from_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +158,20 @@ class Settings(BaseModel):
         values = {**{name: _parsed(text) for name, text in found.items()}, **given}
         shared = values.get("engine") == "ray" and values.get("database_url")
         return {"ledger": values["database_url"], **values} if shared else values
+
+    @classmethod
+    def read(cls) -> Settings:
+        """The settings of this process; Invalid says in one sentence which one cannot be."""
+        try:
+            return cls()
+        except ValidationError as error:
+            wrong = error.errors()[0]
+        reason, hint = wrong["msg"].removeprefix("Value error, "), "ktrdr config lists every setting"
+        if not wrong["loc"]:
+            raise Invalid(reason, hint=hint)
+        name, *inner = (str(part) for part in wrong["loc"])
+        given = "what it is" if name == "token" else repr(wrong["input"])
+        raise Invalid(f"{': '.join([variable(name), *inner])} cannot be {given}: {reason}", hint=hint)
 
     @property
     def operations_url(self) -> str:

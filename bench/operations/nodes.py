@@ -44,7 +44,7 @@ class Nodes:
         self.token = secrets.token_hex(32)
         self.host = "127.0.0.1"
         self._started: dict[str, subprocess.Popen[bytes]] = {}
-        self._given: dict[str, tuple[int, int]] = {}
+        self._given: dict[str, tuple[int, int, str]] = {}
 
     @property
     def address(self) -> str:
@@ -89,25 +89,16 @@ class Nodes:
         """The head, which runs no operations."""
         self._start(
             "head", "--head", "--port", str(self.port), "--node-ip-address", self.host, "--num-cpus", "0", "--num-gpus", "0",
-            "--node-name", "head",            "--include-dashboard", "false", "--temp-dir", str(self.folder / "ray"),
+            "--node-name", "head", "--include-dashboard", "false", "--temp-dir", str(self.folder / "ray"),
         )  # fmt: skip
 
-    def start_node(self, name: str, cpus: int = 2, gpus: int = 0) -> None:
-        """A node that declares so many cores and GPUs."""
-        self._given[name] = cpus, gpus
+    def start_node(self, name: str, cpus: int = 2, gpus: int = 0, labels: str = "") -> None:
+        """A node that declares so many cores and GPUs, and labels such as `zone=a,disk=fast`."""
+        self._given[name] = cpus, gpus, labels
         self._start(
-            name,
-            "--address",
-            self.address,
-            "--node-ip-address",
-            self.host,
-            "--num-cpus",
-            str(cpus),
-            "--num-gpus",
-            str(gpus),
-            "--node-name",
-            name,
-        )
+            name, "--address", self.address, "--node-ip-address", self.host, "--num-cpus", str(cpus), "--num-gpus", str(gpus),
+            "--node-name", name, *(["--labels", labels] if labels else []),
+        )  # fmt: skip
 
     def again(self, name: str) -> None:
         """A node or the head that was ended starts anew."""

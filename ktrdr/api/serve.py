@@ -37,7 +37,7 @@ def serve(host: str | None = None, port: int | None = None) -> None:
     Raises Conflict when the home has a backend already, Unavailable for a home or port that cannot be used, and what `check` says
     of a cluster.
     """
-    settings = Settings()
+    settings = Settings.read()
     configure(settings.log_level)
     check(settings)
     address = host or settings.host

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import ktrdr
 from ktrdr.errors import Invalid, Unavailable
-from ktrdr.settings import Settings, variable
+from ktrdr.settings import Settings
 
 JSON = dict[str, Any]
 START_SECONDS = 30.0
@@ -36,19 +36,6 @@ class Backend:
     pid: int
     version: str
     home_id: str
-
-
-def settings() -> Settings:
-    """The settings of this process, or one sentence about the one that cannot be."""
-    from pydantic import ValidationError
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        name = variable("_".join(str(part) for part in wrong["loc"]))
-        given = "what it is" if name == "KTRDR_TOKEN" else repr(wrong["input"])
-        raise Invalid(f"{name} cannot be {given}: {wrong['msg']}", hint="ktrdr config lists every setting") from None
 
 
 def normalised(url: str) -> str:
@@ -72,7 +59,7 @@ def is_here(url: str) -> bool:
 
 def ensure(named: str | None = None, announce: Callable[[str], None] = lambda _: None) -> str:
     """The API address of a backend that answers. The local one is started if none is named and none answers."""
-    here = settings()
+    here = Settings.read()
     named = named or here.api_url
     if named:
         url = normalised(named)
@@ -93,7 +80,7 @@ def ensure(named: str | None = None, announce: Callable[[str], None] = lambda _:
 
 def recorded_url() -> str | None:
     """The API address that the home's backend last had, without asking it."""
-    here = settings()
+    here = Settings.read()
     backend = None if here.api_url else recorded(here.home)
     return normalised(backend.url) if backend else None
 
@@ -141,7 +128,7 @@ def opener(url: str) -> urllib.request.OpenerDirector:
 
 def credentials() -> dict[str, str]:
     """The headers that a backend with a token wants to see."""
-    token = settings().token
+    token = Settings.read().token
     return {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
 
 

@@ -33,11 +33,13 @@ class Attempt:
         self._runner = runner
         self._life: asyncio.Task[None] | None = None
 
-    async def place(self) -> tuple[str, int]:
-        """The id of the node, and how many GPUs the attempt has."""
+    async def place(self) -> tuple[str, float, float, tuple[str, ...]]:
+        """The id of the node, how much of its CPUs and GPUs the attempt has, and which GPUs these are."""
         import ray
 
-        return ray.get_runtime_context().get_node_id(), len(ray.get_gpu_ids())
+        context = ray.get_runtime_context()
+        has = context.get_assigned_resources()
+        return context.get_node_id(), has.get("CPU", 0.0), has.get("GPU", 0.0), tuple(str(id) for id in ray.get_gpu_ids())
 
     async def run(self) -> None:
         """Begin, if nobody has said so before, and leave when the attempt has ended."""

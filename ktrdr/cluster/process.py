@@ -12,9 +12,10 @@ from types import FrameType
 
 from ktrdr.cluster.attempt import WORKER, Attempt
 from ktrdr.errors import Invalid, KtrdrError, Unavailable
+from ktrdr.kinds.base import KINDS
 from ktrdr.log import configure, logger
 from ktrdr.operations.cluster import check
-from ktrdr.settings import Settings
+from ktrdr.settings import Resources, Settings
 from ktrdr.wiring import open_dispatcher
 
 LONGEST_PAUSE_SECONDS = 30.0
@@ -68,11 +69,22 @@ def ended(driver: subprocess.Popen[bytes]) -> int:
 
 def settings_of_a_cluster() -> Settings:
     """The settings of this process; Invalid or Unavailable where they are not those of a cluster."""
-    settings = Settings()
+    settings = Settings.read()
     if settings.engine != "ray":
         raise Invalid("a dispatcher is for operations on a cluster, and KTRDR_ENGINE is local", hint="set KTRDR_ENGINE=ray")
     check(settings, joins=True)
+    needs_of_all(settings)
     return settings
+
+
+def needs_of_all(settings: Settings) -> dict[str, Resources]:
+    """What an attempt of each type takes, if not all take the same; Invalid for a type that does not exist."""
+    if not settings.needs:
+        return {}
+    unknown = sorted(set(settings.needs) - set(KINDS.names()))
+    if unknown:
+        raise Invalid(f"KTRDR_NEEDS names {unknown[0]!r}, which is no type of operation", hint=f"there are {', '.join(KINDS.names())}")
+    return {name: settings.needs.get(name, Resources()) for name in KINDS.names()}
 
 
 def drive(runner: str = WORKER) -> int:
@@ -101,12 +113,13 @@ async def dispatch(settings: Settings, runner: str) -> None:
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise Unavailable(f"no Ray answers at {settings.ray_address}: {error}", hint="is its head running, with the same token?") from None
     given = settings.model_dump(mode="json", exclude={"token"})
+    needs = needs_of_all(settings)
     left = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, left.set)
     loop.add_reader(sys.stdin.fileno(), left.set)  # nothing is ever said there: it can only end
-    async with open_dispatcher(settings, lambda *doors: RayEngine(Attempt, (given, runner), *doors)) as working:
+    async with open_dispatcher(settings, lambda *doors: RayEngine(Attempt, (given, runner), *doors, needs=needs)) as working:
         log.info("dispatcher runs", ray=settings.ray_address, pid=os.getpid())
         leaving = asyncio.create_task(left.wait())
         await asyncio.wait([leaving, *working.tasks], return_when=asyncio.FIRST_COMPLETED)

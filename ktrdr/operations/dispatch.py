@@ -124,17 +124,27 @@ class Dispatcher:
 
     async def _fill(self) -> None:
         """Claim what there is room for."""
-        room = self._settings.running_limit - len(await self._engine.running()) if self._settings.running_limit else None
-        places = await self._engine.capacity()
+        places = await self._engine.places()
         gpu_wait = timedelta(seconds=self._settings.gpu_wait_seconds if GPU in places else 0)
         for place in places:
-            free = (await self._engine.capacity()).get(place, 0)  # places may share what they are made of
-            most = free if room is None else min(free, room)
-            if most <= 0:
-                continue
-            for claim in await self._store.claim(place, most, self._first_lease, self._owner, self._settings.running_limits, gpu_wait):
-                await self._engine.launch(claim)
-                room = None if room is None else room - 1
+            while await self._claim_some(place, gpu_wait):
+                continue  # what was launched has changed what fits
+
+    async def _claim_some(self, place: str, gpu_wait: timedelta) -> bool:
+        """Claim what fits at a sort of place; whether there may be more."""
+        limits = self._settings.running_limits
+        turn = await self._store.turn(place, limits, gpu_wait) if self._settings.needs else None
+        room = await self._engine.room(place, turn)
+        most = room.most
+        if self._settings.running_limit:
+            most = min(most, self._settings.running_limit - len(await self._engine.running()))
+        if most <= 0:
+            return False
+        fitting = {**limits, **dict.fromkeys(room.without, 0)}
+        claims = await self._store.claim(place, most, self._first_lease, self._owner, fitting, gpu_wait)
+        for claim in claims:
+            await self._engine.launch(claim)
+        return len(claims) == most
 
     async def _look_after(self, *, adopt: bool) -> None:
         """Tell which machines there are, find the attempts that run already, and take those back whose guardian is known to be dead."""
@@ -145,8 +155,9 @@ class Dispatcher:
             log.info("leads", running=len(running))
             await self._take_back([each for each in unbegun if each not in running], "nobody started it before its dispatcher ended")
         dead = await self._engine.dead()
-        silent = await self._store.leased(left=self._left_in_doubt) if dead else []
-        lost = [each for each, certain in dead.items() if (certain or each in silent) and await self._store.owned(*each)]
+        # What has not begun will not: whoever tries finds that it is another's.
+        past_doubt = {*await self._store.leased(left=self._left_in_doubt), *await self._store.unbegun()} if dead else set()
+        lost = [each for each, certain in dead.items() if (certain or each in past_doubt) and await self._store.owned(*each)]
         await self._take_back(lost, "its guardian died")
 
     async def _report(self) -> None:

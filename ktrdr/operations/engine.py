@@ -30,6 +30,15 @@ class Slot:
     """The machine of a cluster on which it is."""
 
 
+@dataclass(frozen=True)
+class Room:
+    """How many attempts may be launched now."""
+
+    most: int
+    without: frozenset[str] = frozenset()
+    """Types of which none fits, though others do."""
+
+
 class Reach(Protocol):
     """How attempts are reached, wherever they run."""
 
@@ -65,8 +74,11 @@ class Engine(Protocol):
     outlives: bool
     """Whether attempts go on when this process ends: then their guardians renew their leases, and nobody else."""
 
-    async def capacity(self) -> dict[str, int]:
-        """Free places by sort, now: profiles or `cpu`, and before them `gpu` where there are any."""
+    async def places(self) -> list[str]:
+        """The sorts of places that there are: profiles or `cpu`, and before them `gpu` where there are any."""
+
+    async def room(self, place: str, turn: str | None) -> Room:
+        """What fits now at a sort of place; where the type whose turn it is does not, other types leave it what it will fit on."""
 
     async def nodes(self) -> list[Node]:
         """The machines that attempts run on; none where that is this one."""

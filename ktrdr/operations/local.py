@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ktrdr.operations.attend import attend
 from ktrdr.operations.claims import Claim
 from ktrdr.operations.devices import Gpu
-from ktrdr.operations.engine import Slot
+from ktrdr.operations.engine import Room, Slot
 from ktrdr.operations.fleet import Node
 from ktrdr.operations.guardian import Doors, Guardian
 from ktrdr.operations.launch import Launcher
@@ -40,10 +40,13 @@ class LocalEngine:
         self._idle_seconds = idle_seconds
         self._dropping: dict[str, asyncio.TimerHandle] = {}
 
-    async def capacity(self) -> dict[str, int]:
-        """Free slots by place."""
-        used = list(self._places.values())
-        return {place: most - used.count(place) for place, most in self._slots.items()}
+    async def places(self) -> list[str]:
+        """The sorts of slots."""
+        return list(self._slots)
+
+    async def room(self, place: str, turn: str | None) -> Room:
+        """How many slots of a sort are free."""
+        return Room(self._slots[place] - list(self._places.values()).count(place))
 
     async def nodes(self) -> list[Node]:
         """None but this one."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,9 +18,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ktrdr.log import logger
 from ktrdr.operations.channels import Channels
 from ktrdr.operations.claims import Claim
-from ktrdr.operations.engine import Draining
+from ktrdr.operations.engine import Draining, Room
 from ktrdr.operations.fleet import Node
+from ktrdr.operations.machines import ORDINARY, Machine, Use, best_for, next_for, parts_free
 from ktrdr.operations.model import CPU, GPU, Signal
+from ktrdr.settings import Resources
 
 NAMESPACE = "ktrdr"
 PREFIX = "op-"
@@ -33,28 +34,14 @@ Key = tuple[str, int]
 log = logger(__name__)
 
 
-@dataclass(frozen=True)
-class Machine:
-    """A node that Ray says is there, with whole places."""
-
-    id: str
-    name: str
-    address: str
-    cpus: int
-    gpus: int
-    cpus_free: int
-    gpus_free: int
-    labels: Mapping[str, str]
-
-
 class RayEngine:
-    """Attempts on the nodes of a Ray cluster: one CPU each, and a GPU for those that were claimed for one."""
+    """Attempts on the nodes of a Ray cluster: what their type needs of one, and of a GPU if they were claimed for one."""
 
     outlives = True
 
     def __init__(
         self, actor: type, arguments: tuple[Any, ...], channels: Channels, on_end: Callable[[], None],
-        draining: Draining,
+        draining: Draining, *, needs: Mapping[str, Resources],
     ) -> None:  # fmt: skip
         self._actor = ray.remote(max_restarts=0, max_task_retries=0)(actor)
         self._arguments = arguments
@@ -63,8 +50,13 @@ class RayEngine:
         self._on_end = on_end
         self._draining = draining
         self._watches: dict[Key, asyncio.Task[None]] = {}
-        self._used: dict[Key, tuple[str, int]] = {}
-        """The node of an attempt, and how many GPUs it has."""
+        self._needs = needs
+        """What an attempt of each type takes; nothing here if they all take the same."""
+        self._kept: tuple[str, str] | None = None
+        """A node, and the type that it is kept for."""
+        self._hopeless: frozenset[str] = frozenset()
+        """Types that no node would do for."""
+        self._used: dict[Key, Use] = {}
         self._dead: dict[Key, tuple[bool, float]] = {}
 
     # --- where
@@ -77,12 +69,13 @@ class RayEngine:
             if not node["Alive"]:
                 continue
             id, has, free = node["NodeID"], node["Resources"], available.get(node["NodeID"], {})
-            mine = [gpus for where, gpus in self._used.values() if where == id]
-            cpus, gpus = int(has.get("CPU", 0)), int(has.get("GPU", 0))
+            here = [use for use in self._used.values() if use.node == id]
+            cpus, gpus = has.get("CPU", 0.0), has.get("GPU", 0.0)
             found.append(Machine(
                 id, named(node), node["NodeManagerAddress"], cpus, gpus,
-                max(0, min(cpus - len(mine), int(free.get("CPU", 0)))), max(0, min(gpus - sum(mine), int(free.get("GPU", 0)))),
-                node.get("Labels") or {},
+                max(0.0, min(cpus - sum(use.cpus for use in here), free.get("CPU", 0.0))),
+                max(0.0, min(gpus - sum(use.gpus for use in here), free.get("GPU", 0.0))),
+                parts_free(int(gpus), here), node.get("Labels") or {},
             ))  # fmt: skip
         return found
 
@@ -97,26 +90,52 @@ class RayEngine:
             Node(m.name, m.address, "ray", m.cpus, m.gpus, m.cpus_free, m.gpus_free, dict(m.labels)) for m in await self.machines()
         ]  # fmt: skip
 
-    async def capacity(self) -> dict[str, int]:
-        """How many attempts Ray can place now, with a GPU and without."""
-        machines = await self._open()
-        gpus = {GPU: sum(min(m.cpus_free, m.gpus_free) for m in machines)} if any(m.gpus for m in machines) else {}
-        return gpus | {CPU: sum(m.cpus_free for m in machines)}
+    async def places(self) -> list[str]:
+        """`cpu`, and before it `gpu` where a node has one."""
+        return [GPU, CPU] if any(m.gpus for m in await self._open()) else [CPU]
+
+    async def room(self, place: str, turn: str | None) -> Room:
+        """How many attempts Ray can place now: all of them if they take the same, else one after the other."""
+        machines, gpu = await self._open(), place == GPU
+        self._kept = self._keep(machines, turn, gpu=gpu) if turn else None
+        if not self._needs:
+            return Room(sum(m.room(ORDINARY, gpu=gpu) for m in machines))
+        fit = {name for name, wanted in self._needs.items() if any(m.room(wanted, gpu=gpu) for m in self._fair(machines, name))}
+        return Room(min(1, len(fit)), frozenset(self._needs) - fit)
+
+    def _keep(self, machines: list[Machine], turn: str, *, gpu: bool) -> tuple[str, str] | None:
+        """The machine that others leave to the type whose turn it is, for that fits nowhere now: the one that will soonest have room."""
+        wanted = self._needs[turn]
+        if any(m.room(wanted, gpu=gpu) for m in machines):
+            return None
+        soonest = next_for(machines, wanted, gpu=gpu)
+        if soonest is None and not gpu and turn not in self._hopeless:
+            log.warning("no node has what an operation needs", operation_type=turn, **wanted.model_dump(mode="json", exclude={"gpus"}))
+        self._hopeless = self._hopeless - {turn} if soonest else self._hopeless | {turn}
+        return (soonest.id, turn) if soonest else None
+
+    def _fair(self, machines: list[Machine], name: str) -> list[Machine]:
+        """The machines that are not kept for another type."""
+        return [m for m in machines if self._kept is None or self._kept[0] != m.id or self._kept[1] == name]
 
     # --- attempts
 
     async def launch(self, claim: Claim) -> None:
         """Have Ray start a guardian on the node with most room; of nodes with GPUs only those that need one get one."""
         key = claim.operation.operation_id, claim.operation.attempt
-        gpus = int(claim.place == GPU)
-        fitting = [m for m in await self._open() if m.cpus_free and m.gpus_free >= gpus]
-        best = max(fitting, key=lambda m: (not m.gpus or bool(gpus), m.cpus_free, m.name), default=None)
-        where = NodeAffinitySchedulingStrategy(best.id, soft=False) if best else "DEFAULT"
+        name, gpu = claim.operation.operation_type, claim.place == GPU
+        wanted = self._needs.get(name, ORDINARY)
+        gpus = wanted.gpus if gpu else 0.0
+        machines = await self._open()
+        best = best_for(self._fair(machines, name), wanted, gpu=gpu) or next_for(machines, wanted, gpu=gpu)
+        if best is None:  # the only node has left since it was claimed
+            self._ended(key, certain=True)
+            return
         create = self._actor.options(
-            name=name_of(key), namespace=NAMESPACE, lifetime="detached", num_cpus=1, num_gpus=gpus, scheduling_strategy=where
-        )
-        if best:
-            self._used[key] = best.id, gpus
+            name=name_of(key), namespace=NAMESPACE, lifetime="detached", num_cpus=wanted.cpus, num_gpus=gpus,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(best.id, soft=False),
+        )  # fmt: skip
+        self._used[key] = Use(best.id, wanted.cpus, gpus)
         try:
             handle = await asyncio.to_thread(partial(create.remote, claim, *self._arguments))
         except (RayError, ValueError) as error:  # ValueError: there is one of this name
@@ -144,9 +163,9 @@ class RayEngine:
         """Stay until Ray says that a guardian is gone: quicker than its lease, and never in its stead."""
         while True:
             try:
-                if key not in self._used:
-                    self._used[key] = await handle.place.remote()
-                await handle.run.remote()  # does nothing if it runs
+                gone = handle.run.remote()  # does nothing if it runs
+                self._used[key] = Use(*await handle.place.remote())
+                await gone
             except ActorUnavailableError:
                 await asyncio.sleep(1)  # Ray is not sure; nor are we
                 continue
@@ -155,7 +174,7 @@ class RayEngine:
             break
         nodes = await asyncio.to_thread(ray.nodes)
         there = {node["NodeID"] for node in nodes if node["Alive"]}
-        self._ended(key, certain=key in self._used and self._used[key][0] in there)
+        self._ended(key, certain=key in self._used and self._used[key].node in there)
 
     def _ended(self, key: Key, *, certain: bool) -> None:
         self._watches.pop(key, None)

@@ -19,7 +19,7 @@ from ktrdr.operations.channels import Channels
 from ktrdr.operations.claims import Cancelling, Claim, Place
 from ktrdr.operations.fleet import Fleet
 from ktrdr.operations.model import CPU, GPU, CheckpointRef, ErrorRecord, Operation, Progress, State, Status, Waiting
-from ktrdr.operations.new import NewOperation, row_of
+from ktrdr.operations.new import NewOperation, row_of, type_of
 from ktrdr.operations.readings import JSON, LEASED, Readings, o, record, utc_now
 from ktrdr.operations.spending import Spending
 from ktrdr.operations.tables import attempts, events, operations, steps
@@ -170,6 +170,12 @@ class Store(Readings):
             begun = [{"operation_id": row.operation_id, "attempt": row.attempt, "started_at": now} for row in rows]
             await connection.execute(insert(attempts), begun)
             return [Claim(record(row), row.parameters, row.profile, place, row.traceparent) for row in rows]
+
+    async def turn(self, place: str, limits: Mapping[str, int], gpu_wait: timedelta) -> str | None:
+        """The type of the operation that would be taken first for a place."""
+        async with self._writing() as connection:
+            first = await self._ready(connection, self._fitting(place, gpu_wait), 1, limits)
+        return type_of(first[0]) if first else None
 
     def _fitting(self, place: str, gpu_wait: timedelta) -> ColumnElement[bool]:
         """The operations that may run at a place."""

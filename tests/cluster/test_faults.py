@@ -44,6 +44,16 @@ def test_without_its_database_for_long_everything_stops_and_goes_on(here: Cluste
     assert found["attempts"] == 2, found
 
 
+def test_what_is_sent_to_a_node_that_has_just_died_goes_elsewhere(here: ClusterWorld) -> None:
+    here.nodes.start_node("short", 8)  # it has most room, so it would be taken
+    time.sleep(2)  # a dispatcher looks each second
+    here.nodes.end("short")
+    operation_id = here.start("/dummy/start", {"duration": 0.2, "iterations": 2})
+    assert here.until(operation_id, lambda o: o["status"] in ENDED, seconds=30)["status"] == "completed"
+    events = [each["event"] for each in here.history(operation_id)]
+    assert events.count("lost") == 1, events  # it was sent there
+
+
 def test_a_drained_node_gives_back_what_it_has(here: ClusterWorld) -> None:
     operation_id = here.start("/trainings/start", cluster.slow())
     here.until(operation_id, lambda o: o["checkpoint"] is not None)
@@ -67,6 +77,8 @@ def test_what_is_queued_while_nobody_dispatches_runs_later(here: ClusterWorld) -
     assert here.until(operation_id, lambda o: o["status"] in ENDED)["status"] == "completed"
 
 
-def test_the_head_dies_and_everything_goes_on_with_a_new_one(here: ClusterWorld, wanted: str) -> None:
-    found = suffer(here, cluster.head, wanted)
+def test_the_head_dies_and_everything_goes_on_with_a_new_one(here: ClusterWorld) -> None:
+    """Its nodes leave a minute later, and what they ran is taken up from its checkpoint."""
+    found = suffer(here, cluster.head, undisturbed(cluster.LONG_EPOCHS))
     assert found["same"], found
+    assert found["attempts"] == 2, found

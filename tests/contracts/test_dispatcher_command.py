@@ -17,6 +17,8 @@ WELL = {
 WRONG = [
     ({"KTRDR_ENGINE": "local"}, "KTRDR_ENGINE is local", "set KTRDR_ENGINE=ray"),
     ({"KTRDR_DATABASE_URL": "sqlite+aiosqlite:///x.db"}, "PostgreSQL", "KTRDR_DATABASE_URL"),
+    ({"KTRDR_ENGINE": "rey"}, "KTRDR_ENGINE cannot be 'rey'", "ktrdr config"),
+    ({"KTRDR_NEEDS": '{"trainings": {"cpus": 2}}'}, "KTRDR_NEEDS names 'trainings', which is no type of operation", "training"),
     ({"RAY_ADDRESS": ""}, "RAY_ADDRESS", "10.0.0.5:6379"),
     ({"RAY_ADDRESS": "auto"}, "RAY_ADDRESS", "10.0.0.5:6379"),
     ({"RAY_AUTH_MODE": ""}, "RAY_AUTH_MODE=token", "RAY_AUTH_MODE=token"),
@@ -31,7 +33,7 @@ def asked(**given: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(("given", "why", "hint"), WRONG)
 def test_it_says_what_is_wrong_and_what_to_do(given: dict[str, str], why: str, hint: str) -> None:
     done = asked(**given)
-    if find_spec("ray") is None and given.get("KTRDR_ENGINE") != "local":
+    if find_spec("ray") is None and "KTRDR_ENGINE" not in given:
         why, hint = "needs the package ray", "pip install 'ktrdr[cluster]'"
     assert done.returncode == 1
     error, told = done.stderr.strip().splitlines()[-2:]

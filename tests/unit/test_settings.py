@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from ktrdr.cli import backend
 from ktrdr.cli.app import main
+from ktrdr.errors import Invalid
 from ktrdr.settings import Settings, shown
 
 
@@ -27,13 +28,32 @@ def test_a_setting_is_shown_without_its_password(value: object, as_shown: object
     assert shown(value) == as_shown
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PORT", "eight", "KTRDR_PORT cannot be 'eight': Input should be a valid integer, unable to parse string as an integer"),
+        ("TOKEN", "short", "KTRDR_TOKEN cannot be what it is: Value should have at least 16 items after validation, not 5"),
+        ("NEEDS", '{"training": {"gpus": 0.25}}', "KTRDR_NEEDS is for nodes of a cluster, and KTRDR_ENGINE is local; here"),
+        ("NEEDS", '{"training": {"gpus": 1.5}}', "KTRDR_NEEDS: training: gpus cannot be 1.5: 1.5 GPUs: more than one are whole GPUs"),
+        ("NEEDS", '{"training": {"cpus": 0}}', "KTRDR_NEEDS: training: cpus cannot be 0: Input should be greater than 0"),
+        ("NEEDS", '{"training": {"ram": 3}}', "KTRDR_NEEDS: training: ram cannot be 3: Extra inputs are not permitted"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    monkeypatch.setenv(f"KTRDR_{name}", value)
+    with pytest.raises(Invalid) as wrong:
+        Settings.read()
+    assert wrong.value.message.startswith(said)
+    assert wrong.value.hint == "ktrdr config lists every setting"
+
+
 def test_the_ledger_is_a_file_or_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings(ledger="trials.sqlite").ledger == Path("trials.sqlite")
     assert Settings(ledger="postgresql://db/ktrdr").ledger == "postgresql://db/ktrdr"
     with pytest.raises(ValidationError, match="a file, or a database such as postgresql://"):
         Settings(ledger="mysql://db/ktrdr")
     monkeypatch.setenv("KTRDR_LEDGER", "postgresql://db/ktrdr")
-    assert backend.environment(backend.settings())["KTRDR_LEDGER"] == "postgresql://db/ktrdr"
+    assert backend.environment(Settings.read())["KTRDR_LEDGER"] == "postgresql://db/ktrdr"
 
 
 def test_config_shows_no_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

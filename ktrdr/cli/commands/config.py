@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from ktrdr.cli import backend
 from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
-from ktrdr.settings import shown, variable
+from ktrdr.settings import Settings, shown, variable
 
 app = new_app()
 
@@ -19,7 +18,7 @@ def config(ctx: typer.Context) -> None:
     Each is set by the environment variable of its name.
     """
     session: Session = ctx.obj
-    here = backend.settings()
+    here = Settings.read()
     values = {name: shown(value) for name, value in here.model_dump(mode="json").items()}
     session.output.answer(
         {variable(name): value for name, value in values.items()},

@@ -7,6 +7,7 @@ import typer
 from ktrdr.cli import backend
 from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
+from ktrdr.settings import Settings
 
 app = new_app()
 
@@ -18,7 +19,7 @@ def down(ctx: typer.Context) -> None:
     Operations that run are taken up again, from their last checkpoint, when it is started the next time.
     """
     session: Session = ctx.obj
-    stopped = backend.stop(backend.settings())
+    stopped = backend.stop(Settings.read())
     session.output.answer(
         {"status": "stopped" if stopped else "not_running", "pid": stopped.pid if stopped else None},
         [f"The backend has stopped (process {stopped.pid})" if stopped else "No local backend is running"],

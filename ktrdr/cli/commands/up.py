@@ -7,6 +7,7 @@ import typer
 from ktrdr.cli import backend
 from ktrdr.cli.options import new_app
 from ktrdr.cli.session import Session
+from ktrdr.settings import Settings
 
 app = new_app()
 
@@ -18,7 +19,7 @@ def up(ctx: typer.Context) -> None:
     Commands start it by themselves when they need it. `--port` picks its port; otherwise it is 8000 if free, else any.
     """
     session: Session = ctx.obj
-    here = backend.settings()
+    here = Settings.read()
     found = backend.running(here.home) or backend.start(here, session.output.note, session.port)
     session.output.answer(
         {"status": "running", "url": found.url, "pid": found.pid, "version": found.version, "home": str(here.home)},

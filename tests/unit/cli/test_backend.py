@@ -9,6 +9,7 @@ import pytest
 from ktrdr.cli import backend
 from ktrdr.cli.app import main
 from ktrdr.errors import Invalid, Unavailable
+from ktrdr.settings import Settings
 from tests.cli_api import Answer, Api, serving
 
 
@@ -137,7 +138,7 @@ def test_the_backend_gets_absolute_places(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KTRDR_HOME", "here")
     monkeypatch.setenv("KTRDR_LEDGER", "trials.sqlite")
-    given = backend.environment(backend.settings())
+    given = backend.environment(Settings.read())
     assert (given["KTRDR_HOME"], given["KTRDR_LEDGER"]) == (str(tmp_path / "here"), str(tmp_path / "trials.sqlite"))
 
 
