@@ -12,7 +12,10 @@ from ktrdr.operations.model import MOST_CHILDREN, Operation
 
 JSON = dict[str, Any]
 Parallel = Annotated[
-    int | None, typer.Option(help="So many at once; default: as many as can be trained here.", min=1, max=MOST_CHILDREN, metavar="NUMBER")
+    int | None,
+    typer.Option(
+        help="So many at once; default: what this machine can train, on a cluster all.", min=1, max=MOST_CHILDREN, metavar="NUMBER"
+    ),
 ]
 WIDTH = 80
 CALLED = {"accuracy": "test accuracy", "final_loss": "test loss", "loss_decrease": "loss decrease"}

@@ -18,11 +18,12 @@ class Campaign(Kind):
     """Children with seeds of their own, so many of them at once; the parent occupies no process while they work."""
 
     parallel: int | None = Field(None, ge=1, le=MOST_CHILDREN)
-    """How many are queued or at work at the same time; by default as many as can be trained here."""
+    """How many are queued or at work at the same time; by default as many as can be trained on this machine, on a cluster all."""
 
     def at_once(self, workspace: Workspace, count: int) -> int:
         """How many of `count` children may be alive at the same time."""
-        return min(self.parallel or workspace.settings.torch_slots, count)
+        here = count if workspace.settings.engine == "ray" else workspace.settings.torch_slots
+        return min(self.parallel or here, count)
 
     def children(self, job: Job, operation_type: str, label: str, asked: dict[int, JSON]) -> dict[int, Operation]:
         """The ended children by seed; until they have ended this operation is parked."""
