@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ Check = Literal[
     "jump", "split_like", "part_split", "no_step", "dividend",
     "unit", "spike", "straight_line", "standstill", "no_volume", "fraction", "off_grid", "clock_shift",
     "closed_hours", "unfinished", "missing", "time", "order", "repeated", "disputed", "price", "high", "low", "volume",
-    "zone", "differs",
+    "zone", "differs", "revised", "quarantined",
 ]  # fmt: skip
 
 JUMP = 0.4
@@ -96,9 +96,16 @@ def check_series(bars: Bars, actions: Iterable[Action] = (), now: datetime | Non
     return (*check_bars(bars, actions, now), missing)
 
 
-def examples(times: NDArray[np.datetime64]) -> tuple[str, ...]:
+def finding(check: Check, times: Iterable[datetime | None], sentence: str) -> Finding:
+    """What is to be said of the bars of these times, of which some may not be known."""
+    every = list(times)
+    known = sorted(each for each in every if each is not None)
+    return Finding(check, len(every), known[0] if known else None, sentence, examples(as_time(each) for each in known[:EXAMPLES]))
+
+
+def examples(times: Iterable[np.datetime64]) -> tuple[str, ...]:
     """The first few moments as text."""
-    moments = (as_datetime(time).replace(tzinfo=None) for time in times[:EXAMPLES])
+    moments = (as_datetime(time).replace(tzinfo=None) for time in islice(times, EXAMPLES))
     return tuple(moment.isoformat(" ").removesuffix(":00") for moment in moments)
 
 

@@ -16,7 +16,7 @@ from pydantic import Field, PrivateAttr
 from ktrdr.market.bars import COLUMNS, Bars, as_datetime, as_time
 from ktrdr.market.sessions import bar_start
 from ktrdr.market.timeframe import SECONDS, Timeframe
-from ktrdr.providers.base import PROVIDERS, REQUEST_SECONDS, OnProgress, Provider, Reach, Standing, installed
+from ktrdr.providers.base import PROVIDERS, REQUEST_SECONDS, OnProgress, Provider, Reach, Standing, installed, usable
 from ktrdr.providers.ib_chunks import Chunk, bar_size, chunks, longest
 from ktrdr.providers.ib_contract import Asset, Instrument, Price, named
 from ktrdr.providers.ib_diagnosis import Diagnosis, Fault, diagnose
@@ -120,7 +120,10 @@ class Ib(Provider):
         rows = self._ask(self._history(self.instrument(symbol), timeframe, start, end, on_progress), about)
         columns = dict(zip(COLUMNS, np.array([row[1:] for row in rows], np.float64).reshape(-1, len(COLUMNS)).T, strict=True))
         columns["volume"] = np.maximum(columns["volume"], 0.0)  # -1 says that quotes have none
-        found = Bars.checked(symbol, timeframe, [as_time(row[0]) for row in rows], **columns, provider="ib")
+        time = np.array([as_time(row[0]) for row in rows], "datetime64[us]")
+        found, remarks, rejected = usable(symbol, timeframe, time, columns, "ib")
+        self._remarks.extend(remarks)
+        self._rejected.extend(rejected)
         finished = found.known_at <= as_time(datetime.now(UTC))
         return found.rows(slice(0, int(finished.sum())))
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ktrdr.errors import Invalid, NoData
 from ktrdr.market.actions import Action, Adjust, adjusted
 from ktrdr.market.bars import Bars, as_datetime
+from ktrdr.market.checks import Finding, finding
 from ktrdr.market.resample import divides, resample
 from ktrdr.market.rows import BadRow
 from ktrdr.market.symbols import joined
@@ -145,6 +146,18 @@ class BarStore:
         path = self.folder(symbol, timeframe, provider, hours).path
         with self._artefacts.reading(path, lambda file: file == quarantine.FILE):
             return quarantine.read(path)
+
+    def beside(self, series: Series, start: datetime | None = None, end: datetime | None = None) -> tuple[Finding, ...]:
+        """What is kept beside a series of the home: bars of [start, end) that were answered twice, differently, and rows that were none."""
+        key = series.symbol, series.timeframe, series.provider, series.hours
+        again = {revision.time: revision.kept for revision in self.revisions(*key) if within(revision.time, start, end)}
+        bad = [row.time for row in self.quarantined(*key) if row.time is None or within(row.time, start, end)]
+        new = sum(kept == "offered" for kept in again.values())
+        found = [
+            finding("revised", again, f"the provider gave other values later, which were kept {new} times; {revisions.FILE} has both"),
+            finding("quarantined", bad, f"rows that could not be bars; {quarantine.FILE} has them, with the reasons"),
+        ]
+        return tuple(each for each in found if each.count)
 
     def delete(self, symbol: str, timeframe: Timeframe, provider: str | None = None, hours: Hours | None = None) -> Series:
         """Remove a series from the home, with what is noted of its loads; NoData if none was loaded, Invalid if it is not clear which."""
@@ -362,3 +375,8 @@ def _which_provider(several: list[Series]) -> Invalid:
 
 def _day(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d}" if moment else "any"
+
+
+def within(moment: datetime, start: datetime | None, end: datetime | None) -> bool:
+    """Whether a moment lies in [start, end)."""
+    return (start is None or moment >= start) and (end is None or moment < end)

@@ -339,6 +339,13 @@ def test_a_file_can_be_checked_before_it_is_loaded(api: httpx.Client, tmp_path: 
     assert {finding["check"]: finding["count"] for finding in checked["findings"]} == {"disputed": 2, "high": 1, "missing": 2}
     assert "BTCUSDT" not in [series["symbol"] for series in good(api.get("/symbols"))]
     refused(api.post("/data/check", json={**asked, "zne": "UTC"}), 422, "invalid")
+    for _ in range(2):
+        body = {**asked, "provider": "files", "mode": "full", "bad_rows": "quarantine"}
+        started = api.post("/data/load", json=body).json()["operation_id"]
+        assert until(api, started, lambda o: o["status"] not in ("pending", "running"))["status"] == "completed"
+        (tmp_path / "own.csv").write_text("time,open,high,low,close,volume\n" + "\n".join([rows[0].replace(",2,10", ",1.5,10"), *rows[1:]]))
+    stored = good(api.get("/data/check", params={"symbol": "BTCUSDT", "timeframe": "1h", "provider": "files"}))
+    assert {each["check"]: each["count"] for each in stored["findings"]} == {"missing": 2, "revised": 1, "quarantined": 2}
     refused(api.post("/data/check", json={**asked, "file": "/nowhere.csv"}), 404, "not_found")
 
 

@@ -124,6 +124,18 @@ def test_a_load_in_three_pieces_with_a_hole_equals_the_source(workspace: Workspa
     assert again["status"] == "nothing-new"
 
 
+def test_a_row_that_cannot_be_a_bar_is_put_aside_and_the_others_are_stored(workspace: Workspace, tws: Tws) -> None:  # noqa: F811
+    bars = tws.bars["EURUSD", "1 hour"]
+    place = next(n for n, bar in enumerate(bars) if bar[0] >= EURUSD.time[100].astype("datetime64[s]").astype(int))
+    time, open_, _, low, close, volume = bars[place]
+    bars[place] = time, open_, low - 0.01, low, close, volume
+    result = run(workspace, **WHOLE)
+    assert (result["status"], result["bars_loaded"], result["quarantined"]) == ("complete", len(EURUSD) - 1, 1)
+    assert stored(workspace).digest() == without(EURUSD, *(str(EURUSD.time[n]) for n in (100, 101))).digest()
+    (bad,) = workspace.bars.quarantined("EURUSD", HOUR, "ib")
+    assert (bad.time, bad.values[1]) == (datetime.fromtimestamp(time, UTC), low - 0.01)
+
+
 RECOVER: dict[str, tuple[list[Act], int]] = {
     "pacing violation": ([error(162, f"{HMDS}Historical data request pacing violation")] * 2, 5),
     "pacing": ([error(420)], 4),

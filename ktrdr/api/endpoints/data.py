@@ -162,6 +162,7 @@ async def check_data(
         source = bars.provider.partition(" ")[0]
         stored = workspace.bars.stored(bars.symbol, size, source)
         found = check_series(bars, workspace.bars.actions(bars.symbol, source), datetime.now(UTC))
+        found += workspace.bars.beside(stored, when(start_date), when(end_date)) if stored else ()
         if against:
             other = workspace.bars.read(symbol, size, when(start_date), when(end_date), against)
             found += compare(workspace.bars.read(symbol, size, when(start_date), when(end_date), provider), other)

@@ -105,6 +105,24 @@ def test_both_answers_are_on_record_and_the_first_sight_of_them_is_kept(store: B
     assert store.read("BTCUSDT", HOUR).close.tolist() == [100.0, 101.0, 105.0, 106.0]
 
 
+def test_what_is_kept_beside_a_series_is_told_with_its_bars(store: BarStore, make_bars: MakeBars) -> None:
+    store.write(make_bars(count=5))
+    assert store.beside(store.find("BTCUSDT", HOUR)) == ()
+    store.write(make_bars(first="2020-01-01T02", count=2, lift=5.0))
+    store.write(make_bars(first="2020-01-01T02", count=1, lift=5.0), refresh=True)
+    unread, bad = BadRow("has a time that cannot be read", None, (1.0,) * 5, 7), datetime(2020, 1, 1, 9, tzinfo=UTC)
+    store.quarantine("BTCUSDT", HOUR, "files", [unread, BadRow("has no price", bad, (1.0,) * 5, 8)])
+    series = store.find("BTCUSDT", HOUR)
+    revised, rejected = store.beside(series)
+    assert str(revised) == (
+        "2 bars from 2020-01-01 02:00 on: the provider gave other values later, which were kept 1 times; revisions.parquet has both"
+    )
+    assert (rejected.count, rejected.first, rejected.examples) == (2, bad, ("2020-01-01 09:00",))
+    third = datetime(2020, 1, 1, 3, tzinfo=UTC)
+    assert [(each.check, each.count) for each in store.beside(series, third)] == [("revised", 1), ("quarantined", 2)]
+    assert [(each.check, each.count) for each in store.beside(series, None, third)] == [("revised", 1), ("quarantined", 1)]
+
+
 def test_the_rounding_of_a_provider_is_no_revision(store: BarStore, make_bars: MakeBars) -> None:
     bars = make_bars()
     store.write(bars)
