@@ -96,29 +96,29 @@ FOLLOWED = {
 
 
 @pytest.mark.parametrize("name", FOLLOWED)
-def test_ctrl_c_at_a_terminal_cancels_what_it_started(user: User, name: str) -> None:
+def test_ctrl_c_at_a_terminal_cancels_what_it_started(regular: User, name: str) -> None:
     words, sign, noun = FOLLOWED[name]
-    user.slow_strategy(400)
-    terminal = Terminal(user.folder, user.environment, *words)
+    regular.slow_strategy(400)
+    terminal = Terminal(regular.folder, regular.environment, *words)
     terminal.until(sign)
     terminal.press_ctrl_c()
     assert terminal.end() == 130, terminal.seen
     assert f"{noun} cancellation sent successfully" in terminal.seen
-    assert user.json("ops")[0]["status"] == "cancelled"
-    assert not [worker for worker in user.json("workers") if worker["operation_id"]]
+    assert regular.json("ops")[0]["status"] == "cancelled"
+    assert not [worker for worker in regular.json("workers") if worker["operation_id"]]
 
 
-def test_ctrl_c_on_follow_leaves_the_operation_alone(user: User) -> None:
-    started = user.json("train", user.slow_strategy(400), *LONG)["operation_id"]
-    terminal = Terminal(user.folder, user.environment, "follow", started)
+def test_ctrl_c_on_follow_leaves_the_operation_alone(regular: User) -> None:
+    started = regular.json("train", regular.slow_strategy(400), *LONG)["operation_id"]
+    terminal = Terminal(regular.folder, regular.environment, "follow", started)
     terminal.until("Epoch")
     terminal.press_ctrl_c()
     assert terminal.end() == 0, terminal.seen
     assert "Detached from operation" in terminal.seen
-    assert user.json("status", started)["status"] == "running"
-    user.run("cancel", started)
-    resumed = Terminal(user.folder, user.environment, "resume", started, "--follow")
+    assert regular.json("status", started)["status"] == "running"
+    regular.run("cancel", started)
+    resumed = Terminal(regular.folder, regular.environment, "resume", started, "--follow")
     resumed.until("Epoch")
     resumed.press_ctrl_c()
     assert resumed.end() == 130, resumed.seen
-    assert user.json("ops")[0]["status"] == "cancelled"
+    assert regular.json("ops")[0]["status"] == "cancelled"

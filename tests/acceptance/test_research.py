@@ -6,12 +6,13 @@ import json
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import ENDED, User
+from tests.acceptance.conftest import ENDED, User, somebody
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.process, pytest.mark.torch]
@@ -79,12 +80,20 @@ def test_a_scripted_design_goes_through_all_phases_or_is_refused(regular: User) 
     assert cycle["result_summary"]["gates"]
 
 
+@pytest.fixture(scope="module")
+def lenient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """Somebody whose gates let most things pass."""
+    with somebody(tmp_path_factory.mktemp("lenient")) as one:
+        one.extra.update(LENIENT)
+        yield one
+
+
 @pytest.mark.parametrize("phase", PHASES[:3])
-def test_cancel_in_a_phase_ends_parent_and_child_at_once(user: User, phase: str) -> None:
+def test_cancel_in_a_phase_ends_parent_and_child_at_once(lenient: User, phase: str) -> None:
     """What the answer says is final: both are cancelled and nothing runs."""
-    user.extra.update(LENIENT)
+    user = lenient
     text = (ROOT / "ktrdr" / "sample" / "strategies" / "momentum.yaml").read_text(encoding="utf-8")
-    (user.home / "strategies").mkdir(parents=True)
+    (user.home / "strategies").mkdir(parents=True, exist_ok=True)
     long = text.replace("name: momentum", "name: long_one").replace(
         "start: 2017-01-01, end: 2019-01-01", "start: 2010-01-01, end: 2018-12-01"
     )

@@ -43,14 +43,14 @@ BAD_YAML = "name: broken\nindicators: [\n"
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_one_sentence_and_a_way_on(user: User, words: tuple[str, ...], code: int, said: str) -> None:
-    (user.folder / "broken.yaml").write_text(BAD_YAML, encoding="utf-8")
-    done = user.run(*words, code=code)
+def test_one_sentence_and_a_way_on(regular: User, words: tuple[str, ...], code: int, said: str) -> None:
+    (regular.folder / "broken.yaml").write_text(BAD_YAML, encoding="utf-8")
+    done = regular.run(*words, code=code)
     assert said in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.strip()
     if "--port" not in words:
-        assert user.json("ops", "--active") == []
+        assert regular.json("ops") == []
 
 
 def test_an_unusable_home_is_named(user: User) -> None:

@@ -148,5 +148,6 @@ async def test_a_server_of_its_own_outlives_a_client_that_is_killed(tmp_path: Pa
             assert record.closed_at - killed < 0.5
         async with anthropic.AsyncAnthropic(base_url=server.url(), api_key="any") as asked:
             assert "fine idea" in (await asked.messages.create(**ask())).content[0].text
+        await server.ended("never_saves")
         last = server.records[-1]
         assert (last.number, last.persona, last.whole) == (3, "never_saves", True)
