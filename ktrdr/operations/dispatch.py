@@ -49,6 +49,8 @@ class Dispatcher:
         self.tasks: list[asyncio.Task[None]] = []
         """They end by an error of ours or of the engine only."""
         self._claiming = asyncio.Lock()
+        self._never: dict[str, frozenset[str]] = {}
+        """Types that no place of a sort would do for, as it was when that was last looked at."""
         self.draining = False
         """Whether it claims nothing; another backend of this database may."""
 
@@ -133,8 +135,10 @@ class Dispatcher:
     async def _claim_some(self, place: str, gpu_wait: timedelta) -> bool:
         """Claim what fits at a sort of place; whether there may be more."""
         limits = self._settings.running_limits
-        turn = await self._store.turn(place, limits, gpu_wait) if self._settings.needs else None
+        possible = {**limits, **dict.fromkeys(self._never.get(place, ()), 0)}
+        turn = await self._store.turn(place, possible, gpu_wait) if self._settings.needs else None
         room = await self._engine.room(place, turn)
+        self._never[place] = room.never
         most = room.most
         if self._settings.running_limit:
             most = min(most, self._settings.running_limit - len(await self._engine.running()))

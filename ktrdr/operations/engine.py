@@ -37,6 +37,8 @@ class Room:
     most: int
     without: frozenset[str] = frozenset()
     """Types of which none fits, though others do."""
+    never: frozenset[str] = frozenset()
+    """Those of them that would not fit if nothing ran."""
 
 
 class Reach(Protocol):

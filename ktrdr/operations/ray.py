@@ -55,7 +55,7 @@ class RayEngine:
         self._kept: tuple[str, str] | None = None
         """A node, and the type that it is kept for."""
         self._hopeless: frozenset[str] = frozenset()
-        """Types that no node would do for."""
+        """Types of which was said that no node would do for them."""
         self._used: dict[Key, Use] = {}
         self._dead: dict[Key, tuple[bool, float]] = {}
 
@@ -101,7 +101,9 @@ class RayEngine:
         if not self._needs:
             return Room(sum(m.room(ORDINARY, gpu=gpu) for m in machines))
         fit = {name for name, wanted in self._needs.items() if any(m.room(wanted, gpu=gpu) for m in self._fair(machines, name))}
-        return Room(min(1, len(fit)), frozenset(self._needs) - fit)
+        never = frozenset(name for name, wanted in self._needs.items() if not any(m.could(wanted, gpu=gpu) for m in machines))
+        self._hopeless &= never
+        return Room(min(1, len(fit)), frozenset(self._needs) - fit, never)
 
     def _keep(self, machines: list[Machine], turn: str, *, gpu: bool) -> tuple[str, str] | None:
         """The machine that others leave to the type whose turn it is, for that fits nowhere now: the one that will soonest have room."""
@@ -111,7 +113,7 @@ class RayEngine:
         soonest = next_for(machines, wanted, gpu=gpu)
         if soonest is None and not gpu and turn not in self._hopeless:
             log.warning("no node has what an operation needs", operation_type=turn, **wanted.model_dump(mode="json", exclude={"gpus"}))
-        self._hopeless = self._hopeless - {turn} if soonest else self._hopeless | {turn}
+            self._hopeless |= {turn}
         return (soonest.id, turn) if soonest else None
 
     def _fair(self, machines: list[Machine], name: str) -> list[Machine]:
