@@ -107,7 +107,7 @@ class RayEngine:
 
     def _keep(self, machines: list[Machine], turn: str, *, gpu: bool) -> tuple[str, str] | None:
         """The machine that others leave to the type whose turn it is, for that fits nowhere now: the one that will soonest have room."""
-        wanted = self._needs[turn]
+        wanted = self._needs.get(turn, ORDINARY)
         if any(m.room(wanted, gpu=gpu) for m in machines):
             return None
         soonest = next_for(machines, wanted, gpu=gpu)
