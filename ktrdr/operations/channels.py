@@ -10,7 +10,7 @@ from contextlib import suppress
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ktrdr.log import logger
 from ktrdr.operations.model import Operation, Parent, Signal
@@ -73,22 +73,22 @@ class Channels:
             await asyncio.sleep(pause)
 
     async def _listen(self, channels: Sequence[str], hear: Callable[[str, str], None], missed: Callable[[], None]) -> None:
-        connection: AsyncConnection = await (await self._engine.connect()).execution_options(isolation_level="AUTOCOMMIT")
-        try:
-            for channel in channels:
-                await connection.execute(text(f"LISTEN {channel}"))
-            raw = (await connection.get_raw_connection()).driver_connection
-            assert raw is not None
-            missed()
-            while True:
-                async for word in raw.notifies(timeout=PROBE_SECONDS):
-                    hear(word.channel, word.payload)
-                async with asyncio.timeout(PROBE_SECONDS):
-                    await raw.execute("SELECT 1")  # a connection whose other end is gone is silent too
-        finally:
-            with suppress(DBAPIError, driver_error()):
-                await connection.invalidate()  # one that listens is of no use to others
-                await connection.close()
+        async with self._engine.connect() as connection:
+            try:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                for channel in channels:
+                    await connection.execute(text(f"LISTEN {channel}"))
+                raw = (await connection.get_raw_connection()).driver_connection
+                assert raw is not None
+                missed()
+                while True:
+                    async for word in raw.notifies(timeout=PROBE_SECONDS):
+                        hear(word.channel, word.payload)
+                    async with asyncio.timeout(PROBE_SECONDS):
+                        await raw.execute("SELECT 1")  # a connection whose other end is gone is silent too
+            finally:
+                with suppress(DBAPIError, driver_error()):
+                    await connection.invalidate()  # one that listens is of no use to others
 
 
 def driver_error() -> type[Exception]:
