@@ -38,7 +38,7 @@ class Room:
     without: frozenset[str] = frozenset()
     """Types of which none fits, though others do."""
     never: frozenset[str] = frozenset()
-    """Those of them that would not fit if nothing ran."""
+    """Some of them would not fit if nothing ran: it is nobody's turn because of them."""
 
 
 class Reach(Protocol):

@@ -97,12 +97,13 @@ class RayEngine:
     async def room(self, place: str, turn: str | None) -> Room:
         """How many attempts Ray can place now: all of them if they take the same, else one after the other."""
         machines, gpu = await self._open(), place == GPU
-        self._kept = self._keep(machines, turn, gpu=gpu) if turn else None
         if not self._needs:
             return Room(sum(m.room(ORDINARY, gpu=gpu) for m in machines))
+        self._kept = self._keep(machines, turn, gpu=gpu) if turn else None
         fit = {name for name, wanted in self._needs.items() if any(m.room(wanted, gpu=gpu) for m in self._fair(machines, name))}
         never = frozenset(name for name, wanted in self._needs.items() if not any(m.could(wanted, gpu=gpu) for m in machines))
-        self._hopeless &= never
+        if not gpu:
+            never = self._hopeless = self._said(never, turn)
         return Room(min(1, len(fit)), frozenset(self._needs) - fit, never)
 
     def _keep(self, machines: list[Machine], turn: str, *, gpu: bool) -> tuple[str, str] | None:
@@ -111,10 +112,14 @@ class RayEngine:
         if any(m.room(wanted, gpu=gpu) for m in machines):
             return None
         soonest = next_for(machines, wanted, gpu=gpu)
-        if soonest is None and not gpu and turn not in self._hopeless:
-            log.warning("no node has what an operation needs", operation_type=turn, **wanted.model_dump(mode="json", exclude={"gpus"}))
-            self._hopeless |= {turn}
         return (soonest.id, turn) if soonest else None
+
+    def _said(self, never: frozenset[str], turn: str | None) -> frozenset[str]:
+        """Of the types that no node would do for those of which one has been in the queue: that is said, once."""
+        if turn in never and turn not in self._hopeless:
+            log.warning("no node has what an operation needs", operation_type=turn, **self._needs[turn].model_dump(mode="json"))
+            return (self._hopeless & never) | {turn}
+        return self._hopeless & never
 
     def _fair(self, machines: list[Machine], name: str) -> list[Machine]:
         """The machines that are not kept for another type."""
