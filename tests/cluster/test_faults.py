@@ -46,7 +46,8 @@ def test_without_its_database_for_long_everything_stops_and_goes_on(here: Cluste
 
 def test_what_is_sent_to_a_node_that_has_just_died_goes_elsewhere(here: ClusterWorld) -> None:
     here.nodes.start_node("short", 8)  # it has most room, so it would be taken
-    time.sleep(2)  # a dispatcher looks each second
+    while "short" not in {node["name"] for node in here.client.get("/workers").json()["data"]["nodes"]}:
+        time.sleep(0.05)  # the only one to ask is asked over HTTP
     here.nodes.end("short")
     operation_id = here.start("/dummy/start", {"duration": 0.2, "iterations": 2})
     assert here.until(operation_id, lambda o: o["status"] in ENDED, seconds=30)["status"] == "completed"
@@ -69,7 +70,7 @@ def test_what_is_queued_while_nobody_dispatches_runs_later(here: ClusterWorld) -
         assert process.wait(30) == 0
     here.dispatchers.clear()
     operation_id = here.start("/dummy/start", {"duration": 0.2, "iterations": 2})
-    time.sleep(2)  # longer than a dispatcher would leave it
+    time.sleep(2)  # nothing tells that it is left alone: longer than a dispatcher would leave it
     assert here.get(operation_id)["status"] == "pending"
     health = here.client.get("/health")
     assert (health.status_code, health.json()["checks"]["dispatcher"]) == (503, "no dispatcher takes operations from the queue")
